@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The engines that run on the simulated kernel."""
+
+from engines.simulated.boot import boot, boot_faithfully, plain_vm
+from engines.simulated.checks import Limits
+from engines.simulated.ended import Ended
+from engines.simulated.kernel import Kernel, Misused
+from engines.simulated.linked import LinkedMemslots
+from engines.simulated.readout import SHOWS, outcome_of
+from engines.simulated.recorder import RecordingKernel
+from engines.simulated.rfc_v1 import ListCall
+from engines.simulated.serial import set_memory_region
+from memslots.case import Case
+from memslots.outcome import Outcome
+from memslots.slot import SlotSets
+
+
+class Serial:
+    """The reference: Linux 6.1's single ioctl, entry after entry, stopping at the first refusal.
+
+    It tries the entries that the list's header names. With `keep_going` it goes on after refusals, and tries
+    every entry that the case gives: each alone, so there is no header.
+    """
+
+    name = "serial"
+    shows = SHOWS
+
+    def __init__(self, *, keep_going: bool = False) -> None:
+        self.keep_going = keep_going
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`."""
+        if record or case.faults:
+            return self.apply_faithfully(case, record=record)
+        return self._apply_plainly(case)
+
+    def apply_faithfully(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case` on the kernel with pointers."""
+        if record:
+            recorder = RecordingKernel(case.machine)
+            boot_faithfully(case, recorder)
+            recorder.events.clear()
+            return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
+        return self._apply_on(boot(case), case)
+
+    def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
+        before = kernel.walk(0)
+        errnos: list[int] = []
+        at_first_refusal = None
+        for i, region in enumerate(case.apply if self.keep_going else case.named()):
+            kernel.index = i
+            errno = -set_memory_region(kernel, region)
+            errnos.append(errno)
+            if errno and at_first_refusal is None:
+                at_first_refusal = kernel.walk(0)
+                if not self.keep_going:
+                    break
+        first = next(filter(None, errnos), 0)
+        return outcome_of(
+            kernel,
+            before,
+            value=-1 if first else 0,
+            errno=first,
+            entry_errnos=tuple(errnos),
+            at_first_refusal=at_first_refusal,
+        )
+
+    def _apply_plainly(self, case: Case) -> Outcome:
+        vm = plain_vm(case, Limits(case.machine))
+        before = vm.walk()
+        swaps = sum(vm.swaps)
+        errnos: list[int] = []
+        first = 0
+        at_first_refusal: SlotSets | None = None
+        entries = case.apply if self.keep_going or case.nent is None else case.named()
+        for region in entries:
+            errno = vm.set_memory_region(region)
+            errnos.append(errno)
+            if errno and not first:
+                first = errno
+                at_first_refusal = vm.walk()
+                if not self.keep_going:
+                    break
+        after = vm.walk()
+        spaces = len(after)
+        return Outcome(
+            "returned",
+            after,
+            before,
+            None,
+            -1 if first else 0,
+            first,
+            tuple(errnos),
+            at_first_refusal,
+            after,
+            tuple([as_id + n * spaces for as_id, n in enumerate(vm.swaps)]),
+            False,
+            False,
+            vm.nr_memslot_pages,
+            (),
+            False,
+            False,
+            0,
+            False,
+            sum(vm.swaps) - swaps,
+        )
+
+
+class RfcV1:
+    """The list ioctl as posted on 9 Sep 2022, on Linux 6.1 with the nine patches."""
+
+    name = "rfc-v1"
+    shows = SHOWS - {"entry_errnos", "at_first_refusal"}
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`."""
+        if not record:
+            try:
+                return self._apply_on(boot(case), case)
+            except Misused:
+                kernel = Kernel(case.machine, LinkedMemslots)
+                boot_faithfully(case, kernel)
+                return self._apply_on(kernel, case)
+        recorder = RecordingKernel(case.machine)
+        boot_faithfully(case, recorder)
+        recorder.events.clear()
+        return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
+
+    def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
+        before = kernel.walk(0)
+        call = ListCall(kernel, case)
+        try:
+            for _ in call.steps():
+                pass
+        except Ended as end:
+            kernel.ended(end)
+            return outcome_of(kernel, before, ended=end.ended, kind=end.kind)
+        r = call.r
+        return outcome_of(kernel, before, value=-1 if r < 0 else r, errno=-min(r, 0))

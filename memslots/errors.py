@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is raised when input is wrong. A kernel's refusal is data (`Outcome`), never one of these."""
+
+
+class BadInput(Exception):
+    """Input that cannot be used. Its text is one line that says what was found and what was expected."""
+
+
+class BadLine(BadInput):
+    """A line of a case file that cannot be read."""
+
+    def __init__(self, path: str, lineno: int, line: str, expected: str) -> None:
+        """`lineno` counts from 1; `line` is shown shortened and with control characters escaped."""
+        shown = line if len(line) <= 120 else line[:117] + "..."
+        printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+        found = f", found: {printable}" if printable else ""
+        super().__init__(f"{path}:{lineno}: {expected}{found}")
+
+
+class BadCase(BadInput):
+    """A case that is well written and still none: a machine that cannot be, a `given` that serial refuses."""
+
+
+class NotYet(BadInput):
+    """A part of a case that this release does not support; the text names it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: not supported by this release")

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The JSON Lines form: one case a line in, one outcome out. It is a contract that others build on.
+
+The standard library reads it: a decoder that builds values from types would save some microseconds a line of the
+fifty and more that applying a case costs (bench/jsonl.py).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from memslots.case import FAULT_KINDS, Case
+from memslots.errors import BadCase, BadInput, NotYet
+from memslots.machine import DEFAULT_MACHINE, Machine, machine_of
+from memslots.outcome import Outcome
+from memslots.region import FIELD_MAXIMA, NO_PADDING, Region
+from memslots.slot import SlotSets
+from memslots.textwords import padding_of
+from memslots.uapi import U32, U64
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+FORMAT = 1
+_CASE_KEYS = frozenset(("format", "id", "machine", "given", "apply", "nent", "header_flags", "faults"))
+_LATER_KEYS = frozenset(("then", "dirty", "schedule"))
+
+
+class BadJson(BadInput):
+    """A line that is no case. `case_id` is the id that it carries, if that much could be read."""
+
+    def __init__(self, case_id: str | None, why: str) -> None:
+        super().__init__(why)
+        self.case_id = case_id
+
+
+def case_from_line(line: str | bytes) -> tuple[str | None, Case]:
+    """The id and the case of one line. Raises BadJson, naming the key and what was expected."""
+    case_id: str | None = None
+    try:
+        fields = _object("a case", _parsed(line))
+        given_id = fields.get("id")
+        if given_id is not None and not isinstance(given_id, str):
+            raise BadCase("id: expected a string")
+        case_id = given_id
+        return case_id, _case(fields)
+    except (BadCase, NotYet) as error:
+        raise BadJson(case_id, str(error)) from None
+
+
+def line_from_case(case: Case, case_id: str | None = None) -> str:
+    """The line of a case, without its newline; keys that are plain are left out."""
+    fields: dict[str, Json] = {"format": FORMAT}
+    if case_id is not None:
+        fields["id"] = case_id
+    fields["machine"] = _json_of_machine(case.machine)
+    fields["given"] = [_json_of_region(region) for region in case.given]
+    fields["apply"] = [_json_of_region(region) for region in case.apply]
+    if case.nent is not None:
+        fields["nent"] = case.nent
+    if case.header_flags:
+        fields["header_flags"] = case.header_flags
+    if case.faults:
+        fields["faults"] = dict(case.faults)
+    return json.dumps(fields)
+
+
+def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
+    """The OUTCOME object of the contract."""
+    return {
+        "ended": outcome.ended,
+        "kind": outcome.kind,
+        "value": outcome.value,
+        "errno": outcome.errno,
+        "entry_errnos": None if outcome.entry_errnos is None else list(outcome.entry_errnos),
+        "at_first_refusal": _json_of_sets(outcome.at_first_refusal),
+        "active": _json_of_sets(outcome.active),
+        "inactive": _json_of_sets(outcome.inactive),
+        "generation": None if outcome.generation is None else {str(i): n for i, n in enumerate(outcome.generation)},
+        "slots_lock": outcome.slots_lock,
+        "slots_arch_lock": outcome.slots_arch_lock,
+        "nr_memslot_pages": outcome.nr_memslot_pages,
+        "damage": list(outcome.damage),
+        "dangling": outcome.dangling,
+        "corrupt": outcome.corrupt,
+        "leaked": outcome.leaked,
+        "warned": outcome.warned,
+        "publications": outcome.publications,
+    }
+
+
+def _json_of_sets(sets: SlotSets | None) -> Json:
+    if sets is None:
+        return None
+    # A slot's own as_id is the key it stands under.
+    return {str(as_id): [list(slot[1:]) for slot in slots] for as_id, slots in enumerate(sets)}
+
+
+def _json_of_machine(machine: Machine) -> Json:
+    overrides = machine.overrides()
+    return {"profile": machine.profile, **overrides} if overrides else machine.profile
+
+
+def _json_of_region(region: Region) -> Json:
+    fields: dict[str, Json] = {key: value for key in FIELD_MAXIMA if (value := getattr(region, key))}
+    if region.padding != NO_PADDING:
+        fields["padding"] = region.padding.hex()
+    return fields
+
+
+def _parsed(line: str | bytes) -> object:
+    try:
+        return json.loads(line, object_pairs_hook=_once, parse_constant=_no_constant)
+    except BadCase:
+        raise
+    except (ValueError, RecursionError) as error:
+        what = "too deep or too long a number" if not isinstance(error, json.JSONDecodeError) else str(error)
+        raise BadCase(f"not JSON: {what}") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadCase(f"{name}: expected a number")
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """The object, if no key stands in it twice: json itself would drop the first."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadCase(f"{_shown(twice)}: expected once")
+    return fields
+
+
+def _shown(key: str) -> str:
+    return ascii(key if len(key) <= 40 else key[:37] + "...")
+
+
+def _object(what: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise BadCase(f"{what}: expected an object")
+    return value
+
+
+def _number(key: str, value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise BadCase(f"{key}: expected a whole number, 0 to {most:#x}")
+    return value
+
+
+def _case(fields: Mapping[str, object]) -> Case:
+    for key, value in fields.items():
+        if key in _LATER_KEYS:
+            if value:
+                raise NotYet(key)
+        elif key not in _CASE_KEYS:
+            raise BadCase(f"unknown key {_shown(key)}, expected one of {', '.join(sorted(_CASE_KEYS))}")
+    if fields.get("format", FORMAT) != FORMAT or type(fields.get("format", FORMAT)) is not int:
+        raise BadCase(f"format: expected {FORMAT}")
+    if "apply" not in fields:
+        raise BadCase("apply: expected a list of regions")
+    apply = _regions("apply", fields["apply"])
+    nent = fields.get("nent")
+    entries = None if nent is None else _number("nent", nent, U32)
+    faults = _object("faults", fields.get("faults") or {})
+    for kind in faults:
+        if kind not in FAULT_KINDS:
+            raise BadCase(f"faults: unknown key {_shown(kind)}, expected one of {', '.join(FAULT_KINDS)}")
+    return Case(
+        apply,
+        _regions("given", fields.get("given", [])),
+        _machine(fields.get("machine")),
+        None if entries == len(apply) else entries,
+        _number("header_flags", fields.get("header_flags", 0), U32),
+        tuple(sorted((kind, _number(f"faults.{kind}", n, U32)) for kind, n in faults.items())),
+    )
+
+
+def _machine(value: object) -> Machine:
+    if value is None:
+        return DEFAULT_MACHINE
+    if isinstance(value, str):
+        return machine_of(value, {})
+    numbers = dict(_object("machine", value))
+    profile = numbers.pop("profile", DEFAULT_MACHINE.profile)
+    if not isinstance(profile, str):
+        raise BadCase("machine.profile: expected a string")
+    return machine_of(profile, {key: _number(f"machine.{key}", number, U64) for key, number in numbers.items()})
+
+
+def _regions(key: str, value: object) -> tuple[Region, ...]:
+    if not isinstance(value, list):
+        raise BadCase(f"{key}: expected a list of regions")
+    return tuple([_region(f"{key}[{i}]", item) for i, item in enumerate(value)])
+
+
+def _region(where: str, value: object) -> Region:
+    numbers: dict[str, int] = {}
+    padding = NO_PADDING
+    for key, item in _object(where, value).items():
+        if key == "padding":
+            padding = _padding(f"{where}.padding", item)
+            continue
+        most = FIELD_MAXIMA.get(key)
+        if most is None:
+            raise BadCase(f"{where}: unknown key {_shown(key)}, expected one of {', '.join(FIELD_MAXIMA)}, padding")
+        numbers[key] = _number(f"{where}.{key}", item, most)
+    return Region(**numbers, padding=padding)
+
+
+def _padding(where: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise BadCase(f"{where}: expected hexadecimal digits")
+    return padding_of(value) if value else NO_PADDING

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an engine vouches for after it has applied a case."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from memslots.slot import SlotSets
+
+
+class Change(Enum):
+    """What a request asks for: enum kvm_mr_change, and the two answers that come before it is known."""
+
+    CREATE = 0
+    DELETE = 1
+    MOVE = 2
+    FLAGS_ONLY = 3
+    NO_OP = 4
+    """The slot is already as asked."""
+    UNKNOWN = 5
+    """Refused before it was looked up."""
+
+
+class Event(NamedTuple):
+    """One step of an engine. `phase` is P1, P2, P3 (rfc-v1), or the or empty for the single ioctl; `entry` counts from 0."""
+
+    kind: str
+    phase: str
+    entry: int
+    change: Change
+    detail: str = ""
+
+
+class Outcome(NamedTuple):
+    """What an engine saw. A field that an engine does not show is None.
+
+    A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
+    `before` (the active sets when the call began), `warnings` and `events` are for oracles and reports.
+
+    `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
+    structures). `value` and `errno` are None unless it returned. `entry_errnos` has one errno for each entry
+    tried. `at_first_refusal` is what was active right after the first refused entry.
+    """
+
+    ended: str
+    active: SlotSets
+    before: SlotSets
+    kind: str | None = None
+    value: int | None = None
+    errno: int | None = None
+    entry_errnos: tuple[int, ...] | None = None
+    at_first_refusal: SlotSets | None = None
+    inactive: SlotSets | None = None
+    generation: tuple[int, ...] | None = None
+    slots_lock: bool | None = None
+    slots_arch_lock: bool | None = None
+    nr_memslot_pages: int | None = None
+    damage: tuple[str, ...] = ()
+    dangling: bool | None = None
+    corrupt: bool | None = None
+    leaked: int | None = None
+    warned: bool | None = None
+    publications: int | None = None
+    events: tuple[Event, ...] | None = None
