@@ -72,9 +72,9 @@ def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "value": outcome.value,
         "errno": outcome.errno,
         "entry_errnos": None if outcome.entry_errnos is None else list(outcome.entry_errnos),
-        "at_first_refusal": _json_of_sets(outcome.at_first_refusal),
-        "active": _json_of_sets(outcome.active),
-        "inactive": _json_of_sets(outcome.inactive),
+        "at_first_refusal": json_of_sets(outcome.at_first_refusal),
+        "active": json_of_sets(outcome.active),
+        "inactive": json_of_sets(outcome.inactive),
         "generation": None if outcome.generation is None else {str(i): n for i, n in enumerate(outcome.generation)},
         "slots_lock": outcome.slots_lock,
         "slots_arch_lock": outcome.slots_arch_lock,
@@ -88,7 +88,8 @@ def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
     }
 
 
-def _json_of_sets(sets: SlotSets | None) -> Json:
+def json_of_sets(sets: SlotSets | None) -> Json:
+    """{"0": [[id, base_gfn, npages, userspace_addr, flags], ...], ...}, or None."""
     if sets is None:
         return None
     # A slot's own as_id is the key it stands under.

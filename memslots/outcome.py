@@ -21,7 +21,7 @@ class Change(Enum):
 
 
 class Event(NamedTuple):
-    """One step of an engine. `phase` is P1, P2, P3 (rfc-v1), or the or empty for the single ioctl; `entry` counts from 0."""
+    """One step of an engine. `phase` is P1, P2 or P3, empty for the single ioctl; `entry` counts from 0."""
 
     kind: str
     phase: str

@@ -6,7 +6,7 @@ in which order an ioctl takes these steps: `serial.py` and `rfc_v1.py` do.
 """
 
 from collections.abc import Sequence
-from errno import EINVAL, ENOMEM
+from errno import EEXIST, EINVAL, EIO, ENOMEM
 
 from engines.simulated.checks import Limits
 from engines.simulated.ended import Ended, Hung, Oops
@@ -251,13 +251,13 @@ class Kernel:
         old = memslots.lookup(region.slot & 0xFFFF)
         entry.old = old
         if not region.memory_size:
+            self.acting_on(DELETE)
             if old is None:
                 return self._refusal(EINVAL, "DELETE of a missing slot")
             if self.nr_memslot_pages < old.slot.npages:
                 self.warn("nr_memslot_pages < npages")
-                return self._refusal(5, "nr_memslot_pages < npages")
+                return self._refusal(EIO, "nr_memslot_pages < npages")
             entry.change = DELETE
-            self.acting_on(DELETE)
             return 0
         slot = slot_of(region, self.limits.page_shift)
         if old is None:
@@ -281,7 +281,7 @@ class Kernel:
                 return 1
         self.acting_on(change)
         if change is not FLAGS_ONLY and memslots.another_id_in(slot):
-            return self._refusal(17, "overlap")
+            return self._refusal(EEXIST, "overlap")
         new = self.new_slot(slot)
         if new is None:
             return self._refusal(ENOMEM, "no slot object")

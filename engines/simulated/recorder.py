@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel that writes down what it does. Only who asks for events pays for them."""
 
+from errno import errorcode
+
 from engines.simulated.ended import Ended
-from engines.simulated.kernel import Kernel
+from engines.simulated.kernel import BatchEntry, Kernel
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import SlotObject
 from memslots.machine import Machine
@@ -16,27 +18,14 @@ class RecordingKernel(Kernel):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine, LinkedMemslots)
         self.events: list[Event] = []
-        self._change = Change.UNKNOWN
-        self._acting_in = ("", -1)
+        self._changes: dict[BatchEntry | None, Change] = {}
 
     def note(self, kind: str, detail: str = "") -> None:
         """Add an event at the present step."""
-        self.events.append(Event(kind, self.phase, self.index, self._change_now(), detail))
-
-    def _change_now(self) -> Change:
-        """The change at hand: that of the batch entry, or what classification has said since this step began."""
-        if self._acting_in == (self.phase, self.index):
-            return self._change
-        entry = self.entry
-        if entry is None or (entry.old is None and entry.new is None):
-            return Change.UNKNOWN
-        if entry.new is None and entry.change is Change.CREATE:
-            return Change.NO_OP  # what the batch entry of a no-op looks like
-        return entry.change
+        self.events.append(Event(kind, self.phase, self.index, self._changes.get(self.entry, Change.UNKNOWN), detail))
 
     def acting_on(self, change: Change) -> None:
-        self._change = change
-        self._acting_in = (self.phase, self.index)
+        self._changes[self.entry] = change
 
     def lock_slots(self) -> None:
         self.note("lock", "slots_lock")
@@ -91,7 +80,7 @@ class RecordingKernel(Kernel):
         self.note("stray", f"{kind} of {_named(victim)}")
 
     def refused(self, errno: int, why: str) -> None:
-        self.note("refuse", why)
+        self.note("refuse", f"{errorcode.get(errno, '+1')}: {why}")
 
     def ended(self, how: Ended) -> None:
         """The call will never return."""

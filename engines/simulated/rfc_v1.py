@@ -104,6 +104,8 @@ class ListCall:
                 continue
             r = self._check_memory_region(region, entry)
             if r:
+                if r == 1:
+                    kernel.refused(0, "flagged no-op")
                 self.r = r  # sic: 1 for a no-op, what was invalidated before stays INVALID
                 kernel.unlock_slots()
                 return

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line. Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or input, 130 interrupted."""
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import click
+from rich.console import Console
+
+from engines.catalogue import ENGINES, engine_named
+from engines.simulated.engines import Serial
+from fuzz.junit import Replayed, write_junit
+from fuzz.lines import LineRunner
+from fuzz.replay import case_paths, surprises
+from fuzz.trial import Trial
+from memslots.errors import BadInput
+from memslots.jsonl import line_from_case
+from memslots.textreader import read_case
+from oracles.policy import Policy
+from reports.terminal import case_on_terminal
+
+NOTHING_NEW, MISMATCH, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+_ENGINE = click.Choice(list(ENGINES))
+_reference = click.option("--reference", type=_ENGINE, default="serial", show_default=True, help="What is right.")
+_policy = click.option(
+    "--policy",
+    type=click.Choice([policy.value for policy in Policy]),
+    default=Policy.ATOMIC.value,
+    show_default=True,
+    help="What a refused list must leave: the state before it, or the reference's at its first refusal.",
+)
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sameslots")
+def cli() -> None:
+    """KVM memory-slot updates, one at a time and all at once: same slots?"""
+
+
+@cli.command()
+@click.option("--engine", "engines", type=_ENGINE, multiple=True, default=("rfc-v1",), show_default=True)
+@_reference
+@_policy
+@click.option("--keep-going", is_flag=True, help="serial goes on after a refusal, and tries every entry given.")
+@click.option(
+    "--jsonl", "source", metavar="[FILE|-]", is_flag=False, flag_value="-", default="-", help="Cases, one a line."
+)
+def run(engines: tuple[str, ...], reference: str, policy: str, keep_going: bool, source: str) -> int:
+    """Apply cases in the JSON Lines form and write a result a line."""
+    trials = [
+        Trial(engine_named(reference), engine_named(name), Policy(policy)) for name in engines if name != reference
+    ]
+    shown = [Serial(keep_going=True) if keep_going and name == "serial" else engine_named(name) for name in engines]
+    runner = LineRunner(trials, [engine for engine in shown if engine.name in (reference, "serial")])
+    with _opened(source) as stream:
+        for result in runner.results(stream):
+            click.echo(result)
+    return BAD_INPUT if runner.bad_line else MISMATCH if runner.mismatch else NOTHING_NEW
+
+
+@cli.command()
+@click.argument("path", type=_PATH)
+@click.option("--engine", "engines", type=_ENGINE, multiple=True, default=("rfc-v1",), show_default=True)
+@_reference
+@_policy
+@click.option("--json", "as_json", is_flag=True, help="The case as one JSON line.")
+def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_json: bool) -> int:
+    """Draw one case: its entries, what each engine makes of them, and where they part."""
+    file = read_case(path)
+    case = file.case
+    if as_json:
+        click.echo(line_from_case(case, path.stem))
+        return NOTHING_NEW
+    try:
+        outcomes = {reference: engine_named(reference).apply(case, record=True)}
+        findings: list[tuple[str, str]] = []
+        for name in engines:
+            if name == reference:
+                continue
+            verdict = Trial(engine_named(reference), engine_named(name), Policy(policy)).verdict(case)
+            outcomes[name] = engine_named(name).apply(case, record=True)
+            findings += [(name, finding.bucket) for finding in verdict.findings]
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    console = Console(soft_wrap=False)
+    for part in case_on_terminal(str(path), case, outcomes, findings):
+        console.print(part)
+    return NOTHING_NEW
+
+
+@cli.command()
+@click.argument("paths", type=_PATH, nargs=-1, required=True)
+@_reference
+@_policy
+@click.option("--junit", type=_PATH, help="Write the result as JUnit XML.")
+def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | None) -> int:
+    """Check that case files (or folders of them) come out as their expect lines say."""
+    results: list[Replayed] = []
+    for path in case_paths(paths):
+        try:
+            found = tuple(surprises(path, read_case(path), reference, Policy(policy)))
+            results.append(Replayed(str(path), found))
+            for surprise in found:
+                click.echo(f"{path}: {surprise}")
+        except BadInput as error:
+            results.append(Replayed(str(path), error=str(error)))
+            click.echo(f"{error}", err=True)
+    if junit is not None:
+        try:
+            write_junit(junit, results)
+        except OSError as error:
+            raise BadInput(f"{junit}: {error.strerror}: expected a file to write JUnit XML to") from None
+    errors = sum(result.error is not None for result in results)
+    differing = sum(bool(result.surprises) for result in results)
+    click.echo(
+        f"{len(results)} replayed: {len(results) - errors - differing} as expected, {differing} not, {errors} bad"
+    )
+    return BAD_INPUT if errors else MISMATCH if differing else NOTHING_NEW
+
+
+def _opened(source: str) -> BinaryIO:
+    if source == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise BadInput(f"{source}: {error.strerror}: expected a file of cases, one JSON object a line") from None
+
+
+def main() -> NoReturn:
+    """The entry point: run a command and exit with its code."""
+    try:
+        code = cli.main(prog_name="sameslots", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = INTERRUPTED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = BAD_INPUT
+    except BadInput as error:
+        click.echo(f"sameslots: {error}", err=True)
+        code = BAD_INPUT
+    except BrokenPipeError:
+        # The reader has gone: nothing that is left to say can reach it, nor the flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    sys.exit(code)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sameslots run`: a case a line in, a result a line out, in constant memory."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from engines.protocol import Engine
+from fuzz.trial import Trial, Verdict
+from memslots.case import Case
+from memslots.errors import BadInput
+from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome
+from memslots.outcome import Outcome
+
+MAX_LINE_BYTES = 16 << 20
+"""A list of 10,000 entries takes about 1.5 MB."""
+
+
+class LineRunner:
+    """Runs lines through engines and remembers whether any was bad, and whether any showed a mismatch."""
+
+    def __init__(self, trials: Sequence[Trial], shown: Sequence[Engine]) -> None:
+        """`trials` judge; `shown` are further engines whose outcomes are wanted as they are."""
+        self._trials = trials
+        self._shown = shown
+        self.bad_line = False
+        self.mismatch = False
+
+    def results(self, stream: BinaryIO) -> Iterator[str]:
+        """One JSON object for each line of `stream`, in order, without newlines."""
+        while line := stream.readline(MAX_LINE_BYTES + 1):
+            if len(line) > MAX_LINE_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(MAX_LINE_BYTES)
+                yield self._error(None, f"expected at most {MAX_LINE_BYTES} bytes a line")
+                continue
+            case_id = None
+            try:
+                case_id, case = case_from_line(line)
+                yield self._result(case_id, case)
+            except BadJson as error:
+                yield self._error(error.case_id, str(error))
+            except BadInput as error:
+                yield self._error(case_id, str(error))
+
+    def _error(self, case_id: str | None, why: str) -> str:
+        self.bad_line = True
+        return json.dumps({"id": case_id, "error": why})
+
+    def _result(self, case_id: str | None, case: Case) -> str:
+        outcomes: dict[str, Outcome] = {}
+        mismatches: list[Json] = []
+        for trial in self._trials:
+            verdict = trial.verdict(case)
+            outcomes.setdefault(trial.reference.name, verdict.reference)
+            outcomes[trial.engine.name] = verdict.outcome
+            mismatches += _json_of_findings(verdict)
+        for engine in self._shown:
+            outcomes[engine.name] = engine.apply(case)
+        self.mismatch = self.mismatch or bool(mismatches)
+        return json.dumps(
+            {
+                "id": case_id,
+                "outcomes": {name: json_of_outcome(outcome) for name, outcome in outcomes.items()},
+                "mismatches": mismatches,
+            }
+        )
+
+
+def _json_of_findings(verdict: Verdict) -> list[Json]:
+    return [
+        {
+            "engine": finding.engine,
+            "reference": finding.reference,
+            "oracle": finding.mismatch.oracle,
+            "bucket": finding.bucket,
+            "facts": dict(finding.mismatch.facts),
+        }
+        for finding in verdict.findings
+    ]

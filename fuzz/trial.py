@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One trial: a case through the reference and through an engine, and what the oracles say of the two."""
+
+from dataclasses import dataclass
+
+from engines.protocol import Engine
+from memslots.case import Case
+from memslots.outcome import Outcome
+from oracles.bucket import bucket_of
+from oracles.judge import asked, judge
+from oracles.mismatch import Allowance, Judgement, Mismatch
+from oracles.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mismatch and its bucket."""
+
+    engine: str
+    reference: str
+    mismatch: Mismatch
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Both outcomes, what the oracles found, and what they allowed."""
+
+    reference: Outcome
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    allowances: tuple[Allowance, ...]
+
+
+class Trial:
+    """A reference, an engine and a policy, ready for any number of cases."""
+
+    def __init__(self, reference: Engine, engine: Engine, policy: Policy = Policy.ATOMIC) -> None:
+        self.reference = reference
+        self.engine = engine
+        self.policy = policy
+        self._oracles = asked(engine.shows)
+
+    def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
+        """Both outcomes and what the oracles say: all that a case without a mismatch costs. Raises BadCase."""
+        reference = self.reference.apply(case)
+        outcome = self.engine.apply(case)
+        return reference, outcome, judge(reference, outcome, self._oracles, self.policy)
+
+    def verdict(self, case: Case) -> Verdict:
+        """The same, with the bucket of each mismatch: for these both engines run once more and are recorded."""
+        reference, outcome, judgement = self.judge(case)
+        findings: tuple[Finding, ...] = ()
+        if judgement.mismatches:
+            reference = self.reference.apply(case, record=True)
+            outcome = self.engine.apply(case, record=True)
+            findings = tuple(
+                Finding(self.engine.name, self.reference.name, mismatch, bucket_of(mismatch, reference, outcome))
+                for mismatch in judgement.mismatches
+            )
+        return Verdict(reference, outcome, findings, judgement.allowances)

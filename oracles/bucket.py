@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The bucket: a name for "the same bug" that is a function of two recorded outcomes alone.
+
+Its words: oracle and what it found; how the reference ended; how the engine ended; and pass, change and kind of
+the event where the two part. Ids, addresses, sizes and how many entries there are do not enter.
+"""
+
+from collections.abc import Iterable, Sequence
+from errno import errorcode
+
+from memslots.outcome import Event, Outcome
+from oracles.mismatch import Mismatch
+
+
+def bucket_of(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> str:
+    """The bucket of a mismatch between two outcomes that were recorded with their events."""
+    parting = parting_event(mismatch, reference, outcome)
+    words = [mismatch.oracle, mismatch.what, how_ended(reference), how_ended(outcome)]
+    words += ["nowhere"] if parting is None else [parting.phase, parting.change.name, parting.kind]
+    return " ".join(filter(None, words))
+
+
+def how_ended(outcome: Outcome) -> str:
+    """`ok`, an errno's name, `returned-1`, `hung`, `crashed-KIND` or `looped`; `corrupt` before all of them.
+
+    What a call does with corrupt sets depends on the shape of trees: it says nothing of the cause.
+    """
+    if outcome.corrupt:
+        return "corrupt"
+    if outcome.ended != "returned":
+        return outcome.ended if outcome.kind is None else f"{outcome.ended}-{outcome.kind}"
+    if outcome.errno:
+        return errorcode[outcome.errno]
+    return f"returned-{outcome.value}" if outcome.value else "ok"
+
+
+def parting_event(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> Event | None:
+    """The event behind a mismatch: where the engine does what the reference, or any sound update, does not.
+
+    None if no event of either tells, which takes an engine that goes wrong without a refusal or a mishap.
+    """
+    events = outcome.events or ()
+    if outcome.corrupt:
+        return _root_of_corruption(events)
+    found = _own_event(mismatch, outcome, events)
+    return found or _first(events, "refuse") or _first(reference.events or (), "refuse")
+
+
+def _own_event(mismatch: Mismatch, outcome: Outcome, events: Sequence[Event]) -> Event | None:
+    """The event that the finding itself points at, if it points at one."""
+    if mismatch.oracle == "survival":
+        return _taken_and_kept(events[:-2], events[-2].detail) if outcome.ended == "hung" else events[-1]
+    match mismatch.what:
+        case "slots_arch_lock-held":
+            return _taken_and_kept(events, "slots_arch_lock")
+        case "warned":
+            return _first(events, "warn")
+        case "out-of-bounds" | "use-after-free" | "double-free":
+            return _first(events, "damage")
+    return None
+
+
+def _first(events: Iterable[Event], kind: str) -> Event | None:
+    return next((event for event in events if event.kind == kind), None)
+
+
+def _taken_and_kept(events: Sequence[Event], lock: str) -> Event | None:
+    """Where the lock was taken that nobody released."""
+    for event in reversed(events):
+        if event.detail == lock and event.kind == "lock":
+            return event
+    return None
+
+
+def _root_of_corruption(events: Sequence[Event]) -> Event | None:
+    """The first stray edit, or what made it one.
+
+    A set that is published between two entries of the second pass carries half a list: whatever entry is edited
+    into the other set next, and which of them goes astray first, depends on its neighbours in the list.
+    """
+    for event in events:
+        if event.kind == "stray" or (event.kind == "publish" and event.phase == "P2"):
+            return event
+    return None

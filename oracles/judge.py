@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All oracles in their order, each asked only where the engine shows what it needs."""
+
+from collections.abc import Callable, Iterator
+
+from memslots.outcome import Outcome
+from oracles.allowances import allowed
+from oracles.balance import NEEDS as BALANCE_NEEDS
+from oracles.balance import balance
+from oracles.error_codes import NEEDS as ERROR_CODES_NEEDS
+from oracles.error_codes import error_codes
+from oracles.final_slots import NEEDS as FINAL_SLOTS_NEEDS
+from oracles.final_slots import final_slots
+from oracles.invariants import NEEDS as INVARIANTS_NEEDS
+from oracles.invariants import invariants
+from oracles.mismatch import Judgement, Mismatch
+from oracles.policy import Policy
+from oracles.survival import NEEDS as SURVIVAL_NEEDS
+from oracles.survival import survival
+
+Oracle = Callable[[Outcome, Outcome, Policy], Iterator[Mismatch]]
+
+ORACLES: dict[str, tuple[Oracle, frozenset[str]]] = {
+    "survival": (survival, SURVIVAL_NEEDS),
+    "invariants": (invariants, INVARIANTS_NEEDS),
+    "error_codes": (error_codes, ERROR_CODES_NEEDS),
+    "final_slots": (final_slots, FINAL_SLOTS_NEEDS),
+    "balance": (balance, BALANCE_NEEDS),
+}
+"""Each oracle with the facets that it needs, the worst news first."""
+
+
+def asked(shows: frozenset[str]) -> tuple[Oracle, ...]:
+    """The oracles that can judge an engine which shows these facets; the others are not asked."""
+    return tuple(oracle for oracle, needs in ORACLES.values() if needs <= shows)
+
+
+def judge(reference: Outcome, outcome: Outcome, oracles: tuple[Oracle, ...], policy: Policy) -> Judgement:
+    """What `oracles` say of `outcome`, beside the reference."""
+    return Judgement(
+        tuple([mismatch for oracle in oracles for mismatch in oracle(reference, outcome, policy)]),
+        tuple(allowed(reference, outcome)),
+    )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A case on the terminal: what was given, what each engine answered, both final sets, where they part."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from memslots.case import Case
+from memslots.outcome import Outcome
+from memslots.slot import SlotSets
+from memslots.textwriter import region_words, words_of
+from oracles.bucket import how_ended
+from reports.answers import answers
+from reports.memory_map import cell_text, folded, rows_of
+
+_MOST_LINES = 48
+"""More lines of one kind than this are folded: a terminal shows about as many."""
+
+
+def case_on_terminal(
+    title: str, case: Case, outcomes: dict[str, Outcome], findings: Sequence[tuple[str, str]]
+) -> Iterator[RenderableType]:
+    """What to print, part after part. The first of `outcomes` is the reference's; all were recorded.
+
+    `findings` are pairs of an engine's name and a bucket.
+    """
+    yield Text(title, style="bold")
+    yield Text(f"machine {words_of(case.machine)}", style="dim")
+    yield from _given(case)
+    yield _entries(case, outcomes)
+    yield Text("")
+    for name, outcome in outcomes.items():
+        yield Text.assemble((f"{name}: ", "bold"), _ending(outcome))
+    for as_id in range(case.machine.address_spaces):
+        yield from _map(as_id, outcomes)
+    yield from _findings(findings)
+
+
+def _given(case: Case) -> Iterator[RenderableType]:
+    for i, region in enumerate(case.given[:_MOST_LINES]):
+        yield Text(f"given {i:>3}  {region_words(region)}")
+    if len(case.given) > _MOST_LINES:
+        yield Text(f"           and {len(case.given) - _MOST_LINES} more", style="dim")
+
+
+def _entries(case: Case, outcomes: dict[str, Outcome]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column("apply", justify="right")
+    table.add_column("entry", overflow="fold")
+    for name in outcomes:
+        table.add_column(name, overflow="fold")
+    shown = case.apply[:_MOST_LINES]
+    columns = [answers(outcome, len(shown)) for outcome in outcomes.values()]
+    for i, region in enumerate(shown):
+        table.add_row(str(i), region_words(region), *[_coloured(column[i]) for column in columns])
+    if len(case.apply) > _MOST_LINES:
+        table.add_row("", f"and {len(case.apply) - _MOST_LINES} more")
+    if case.nent is not None:
+        table.add_row("", f"the header says nent={case.nent}")
+    return table
+
+
+def _coloured(answer: str) -> Text:
+    good = answer == "ok" or (answer.endswith("ok") and "refused" not in answer and "WARN" not in answer)
+    return Text(answer, style="green" if good else "dim" if answer in ("not tried", "passed over") else "red")
+
+
+def _ending(outcome: Outcome) -> Text:
+    ended = how_ended(outcome)
+    text = ended if ended in ("ok", "corrupt") else ended.replace("-", " ", 1)
+    if ended == "corrupt":
+        text = f"corrupt sets (what they hold is not vouched for), {outcome.ended}"
+    locks = [lock for lock in ("slots_lock", "slots_arch_lock") if getattr(outcome, lock)]
+    if locks:
+        text += f", {' and '.join(locks)} held"
+    if outcome.damage:
+        text += f", {', '.join(outcome.damage)}"
+    if outcome.leaked:
+        text += f", {outcome.leaked} objects leaked"
+    if outcome.publications is not None:
+        text += f", {outcome.publications} publications"
+    return Text(text, style="green" if ended == "ok" else "red")
+
+
+def _map(as_id: int, outcomes: dict[str, Outcome]) -> Iterator[RenderableType]:
+    reference = next(iter(outcomes.values()))
+    columns: dict[str, SlotSets] = {"before": reference.before}
+    for name, outcome in outcomes.items():
+        columns[name] = outcome.active
+        if outcome.inactive is not None and outcome.inactive[as_id] != outcome.active[as_id]:
+            columns[f"{name} (inactive set)"] = outcome.inactive
+    rows = rows_of([sets[as_id] for sets in columns.values()])
+    if not rows:
+        return
+    table = Table(title=f"address space {as_id}, active slots", title_justify="left", show_edge=False)
+    table.add_column("gfn", justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in folded(rows, _MOST_LINES):
+        if isinstance(row, int):
+            table.add_row("...", *[f"{row} ranges alike"] + [""] * (len(columns) - 1), style="dim")
+            continue
+        parts = len(set(row.cells[1:])) > 1
+        table.add_row(
+            f"{row.first:#x}..{row.end - 1:#x}",
+            *[cell_text(cell) for cell in row.cells],
+            style="bold red" if parts else "",
+        )
+    yield Text("")
+    yield table
+
+
+def _findings(findings: Sequence[tuple[str, str]]) -> Iterator[RenderableType]:
+    yield Text("")
+    if not findings:
+        yield Text("No mismatch.", style="bold green")
+        return
+    yield Text("They part:", style="bold red")
+    for name, bucket in findings:
+        yield Text(f"  {name} {bucket}")
