@@ -2,15 +2,17 @@
 """What a VM is like, as far as memory slots care."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from memslots.errors import BadCase
-from memslots.uapi import KVM_MEM_SLOTS_NUM, KVM_USER_MEM_SLOTS
+from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVM_MEM_SLOTS_NUM, KVM_USER_MEM_SLOTS
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A profile with its numbers. `page_size` is in bytes, `max_gfn` is the last gfn that a slot may hold.
+
+    `page_shift` is log2 of the page size, `known_flags` what user space may set.
 
     Raises BadCase where a number is outside what KVM could be built with.
     """
@@ -21,6 +23,9 @@ class Machine:
     max_gfn: int = (1 << 40) - 1
     user_slots: int = KVM_USER_MEM_SLOTS
     readonly: int = 1
+    # Derived once, since every request of a campaign asks for them.
+    page_shift: int = field(init=False, repr=False, compare=False)
+    known_flags: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -29,11 +34,8 @@ class Machine:
                 raise BadCase(f"machine: {name}={value:#x}: expected {least:#x} to {most:#x}")
         if self.page_size & (self.page_size - 1):
             raise BadCase(f"machine: page_size={self.page_size:#x}: expected a power of two")
-
-    @property
-    def page_shift(self) -> int:
-        """log2 of the page size."""
-        return self.page_size.bit_length() - 1
+        object.__setattr__(self, "page_shift", self.page_size.bit_length() - 1)
+        object.__setattr__(self, "known_flags", KVM_MEM_LOG_DIRTY_PAGES | (KVM_MEM_READONLY if self.readonly else 0))
 
     def overrides(self) -> dict[str, int]:
         """The numbers that differ from those of the profile, by name."""
@@ -48,7 +50,7 @@ _RANGES = {
     "user_slots": (1, KVM_MEM_SLOTS_NUM),
     "readonly": (0, 1),
 }
-assert {field.name for field in fields(Machine)} == {"profile", *_RANGES}
+assert {each.name for each in fields(Machine) if each.init} == {"profile", *_RANGES}
 
 PROFILES = {
     "linux-6.1": Machine(),

@@ -44,11 +44,6 @@ def slot_of(region: Region, page_shift: int) -> Slot:
 
     Bits below a page are dropped, as __kvm_set_memory_region does after it has checked that there are none.
     """
-    return Slot(
-        region.slot >> 16,
-        region.slot & 0xFFFF,
-        Gfn(region.guest_phys_addr >> page_shift),
-        region.memory_size >> page_shift,
-        region.userspace_addr,
-        region.flags,
-    )
+    slot, flags, gpa, size, hva, _, _ = region
+    # What Slot(...) does, at half its price: a campaign makes a slot of every request.
+    return tuple.__new__(Slot, (slot >> 16, slot & 0xFFFF, gpa >> page_shift, size >> page_shift, hva, flags))

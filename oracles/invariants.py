@@ -57,6 +57,17 @@ def invariants(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator
     for generation in outcome.generation:
         if generation & _UPDATE_IN_PROGRESS:
             yield Mismatch("invariants", "update-in-progress", {"generation": generation})
+    # Fewer publications than the reference makes are an allowance; more are what a batched update is to avoid.
+    if reference.value == 0 and _more(outcome.publications, reference.publications):
+        yield Mismatch(
+            "invariants",
+            "more-publications",
+            {"expected_at_most": reference.publications, "got": outcome.publications},
+        )
+
+
+def _more(publications: int | None, most: int | None) -> bool:
+    return publications is not None and most is not None and publications > most
 
 
 def _overlap_in(slots: tuple[Slot, ...]) -> bool:

@@ -4,7 +4,6 @@
 from errno import errorcode
 
 from engines.protocol import RefusedGiven
-from engines.simulated.checks import Limits
 from engines.simulated.kernel import Kernel
 from engines.simulated.objects import Area, SlotObject
 from engines.simulated.plain import PlainVm
@@ -13,9 +12,9 @@ from memslots.case import Case
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES
 
 
-def plain_vm(case: Case, limits: Limits) -> PlainVm:
+def plain_vm(case: Case) -> PlainVm:
     """The slots that `given` leaves. Raises RefusedGiven."""
-    vm = PlainVm(case.machine, limits)
+    vm = PlainVm(case.machine)
     for i, region in enumerate(case.given):
         errno = vm.set_memory_region(region)
         if errno:
@@ -30,7 +29,7 @@ def boot(case: Case) -> Kernel:
     what closing the VM walks.
     """
     kernel = Kernel(case.machine)
-    vm = plain_vm(case, kernel.limits)
+    vm = plain_vm(case)
     kernel.nr_memslot_pages = vm.nr_memslot_pages
     for as_id, slots in enumerate(vm.slots):
         swaps = vm.swaps[as_id]

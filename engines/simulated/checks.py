@@ -10,13 +10,7 @@ from errno import EINVAL
 
 from memslots.machine import Machine
 from memslots.region import Region
-from memslots.uapi import (
-    KVM_MEM_LOG_DIRTY_PAGES,
-    KVM_MEM_MAX_NR_PAGES,
-    KVM_MEM_READONLY,
-    TASK_SIZE_MAX,
-    U64,
-)
+from memslots.uapi import KVM_MEM_MAX_NR_PAGES, TASK_SIZE_MAX, U64
 
 
 def id_refused(machine: Machine, region: Region) -> bool:
@@ -24,40 +18,29 @@ def id_refused(machine: Machine, region: Region) -> bool:
     return (region.slot & 0xFFFF) >= machine.user_slots
 
 
-class Limits:
-    """A machine's numbers in the form that the checks of steps 3 to 9 need: made once, used for every request."""
-
-    __slots__ = ("address_spaces", "known_flags", "page_mask", "page_shift")
-
-    def __init__(self, machine: Machine) -> None:
-        self.page_shift = machine.page_shift
-        self.page_mask = machine.page_size - 1
-        self.known_flags = KVM_MEM_LOG_DIRTY_PAGES | (KVM_MEM_READONLY if machine.readonly else 0)
-        self.address_spaces = machine.address_spaces
-
-    def refusal(self, region: Region) -> str | None:
-        """Why steps 3 to 9 refuse `region`, always with EINVAL, or None."""
-        slot, flags, gpa, size, hva, _, _ = region
-        mask = self.page_mask
-        if flags & ~self.known_flags:
-            return "unknown flag"
-        if size & mask:
-            return "memory_size unaligned"
-        if gpa & mask:
-            return "guest_phys_addr unaligned"
-        # access_ok: a DELETE's hva is tested like any other.
-        if hva & mask:
-            return "userspace_addr unaligned"
-        if hva + size > TASK_SIZE_MAX:
-            return "outside the user address range"
-        # An id of KVM_MEM_SLOTS_NUM or more belongs here too; step 2 has refused it before.
-        if slot >> 16 >= self.address_spaces:
-            return "no such address space"
-        if gpa + size > U64:
-            return "guest_phys_addr + memory_size wraps"
-        if size >> self.page_shift > KVM_MEM_MAX_NR_PAGES:
-            return "too many pages"
-        return None
+def refusal(machine: Machine, region: Region) -> str | None:
+    """Why steps 3 to 9 refuse `region`, always with EINVAL, or None."""
+    slot, flags, gpa, size, hva, _, _ = region
+    mask = machine.page_size - 1
+    if flags & ~machine.known_flags:
+        return "unknown flag"
+    if size & mask:
+        return "memory_size unaligned"
+    if gpa & mask:
+        return "guest_phys_addr unaligned"
+    # access_ok: a DELETE's hva is tested like any other.
+    if hva & mask:
+        return "userspace_addr unaligned"
+    if hva + size > TASK_SIZE_MAX:
+        return "outside the user address range"
+    # An id of KVM_MEM_SLOTS_NUM or more belongs here too; step 2 has refused it before.
+    if slot >> 16 >= machine.address_spaces:
+        return "no such address space"
+    if gpa + size > U64:
+        return "guest_phys_addr + memory_size wraps"
+    if size >> machine.page_shift > KVM_MEM_MAX_NR_PAGES:
+        return "too many pages"
+    return None
 
 
 REFUSED = EINVAL

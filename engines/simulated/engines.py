@@ -2,7 +2,6 @@
 """The engines that run on the simulated kernel."""
 
 from engines.simulated.boot import boot, boot_faithfully, plain_vm
-from engines.simulated.checks import Limits
 from engines.simulated.ended import Ended
 from engines.simulated.kernel import Kernel, Misused
 from engines.simulated.linked import LinkedMemslots
@@ -66,7 +65,7 @@ class Serial:
         )
 
     def _apply_plainly(self, case: Case) -> Outcome:
-        vm = plain_vm(case, Limits(case.machine))
+        vm = plain_vm(case)
         before = vm.walk()
         swaps = sum(vm.swaps)
         errnos: list[int] = []

@@ -8,7 +8,6 @@ in which order an ioctl takes these steps: `serial.py` and `rfc_v1.py` do.
 from collections.abc import Sequence
 from errno import EEXIST, EINVAL, EIO, ENOMEM
 
-from engines.simulated.checks import Limits
 from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import Area, Memslots, SlotObject
@@ -55,7 +54,6 @@ class Kernel:
 
     def __init__(self, machine: Machine, memslots: type[Memslots] = Memslots) -> None:
         self.machine = machine
-        self.limits = Limits(machine)
         spaces = machine.address_spaces
         self.sets = [(memslots(0, as_id), memslots(1, as_id)) for as_id in range(spaces)]
         self.active_idx = [0] * spaces
@@ -99,8 +97,10 @@ class Kernel:
     def walk(self, which: int) -> SlotSets:
         """What a walk of the gfn trees reaches: of the active sets (0) or the inactive ones (1)."""
         return tuple(
-            tuple(sorted([o.slot for o in sets[idx ^ which].in_gfn_order()]))
-            for sets, idx in zip(self.sets, self.active_idx, strict=True)
+            [
+                tuple(sorted([o.slot for o in sets[idx ^ which].in_gfn_order()]))
+                for sets, idx in zip(self.sets, self.active_idx, strict=True)
+            ]
         )
 
     def replace(self, old: SlotObject | None, new: SlotObject | None) -> None:
@@ -259,7 +259,7 @@ class Kernel:
                 return self._refusal(EIO, "nr_memslot_pages < npages")
             entry.change = DELETE
             return 0
-        slot = slot_of(region, self.limits.page_shift)
+        slot = slot_of(region, self.machine.page_shift)
         if old is None:
             if self.nr_memslot_pages + slot.npages > U64:
                 return self._refusal(EINVAL, "nr_memslot_pages wraps")

@@ -8,26 +8,24 @@ the set was swapped, and the pages. A test holds it against the faithful kernel,
 from bisect import bisect_left, bisect_right, insort
 from errno import EEXIST, EINVAL
 
-from engines.simulated.checks import Limits
 from memslots.machine import Machine
 from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
-from memslots.uapi import KVM_MEM_READONLY
+from memslots.uapi import KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX, U64
 
 
 class PlainVm:
     """A VM's slots by id, and what swapping has left: all that serial updates without faults can change."""
 
-    __slots__ = ("_bases", "_limits", "_max_gfn", "_user_slots", "nr_memslot_pages", "slots", "swaps")
+    __slots__ = ("_bases", "_machine", "nr_memslot_pages", "slots", "swaps")
 
-    def __init__(self, machine: Machine, limits: Limits) -> None:
-        self._limits = limits
-        self._max_gfn = machine.max_gfn
-        self._user_slots = machine.user_slots
-        self.slots: list[dict[int, Slot]] = [{} for _ in range(machine.address_spaces)]
+    def __init__(self, machine: Machine) -> None:
+        spaces = range(machine.address_spaces)
+        self._machine = machine
+        self.slots: list[dict[int, Slot]] = [{} for _ in spaces]
         # For each address space the bases in order, and the slot that stands at each.
-        self._bases: list[tuple[list[int], dict[int, Slot]]] = [([], {}) for _ in range(machine.address_spaces)]
-        self.swaps = [0] * machine.address_spaces
+        self._bases: list[tuple[list[int], dict[int, Slot]]] = [([], {}) for _ in spaces]
+        self.swaps = [0 for _ in spaces]
         self.nr_memslot_pages = 0
 
     def walk(self) -> SlotSets:
@@ -36,14 +34,24 @@ class PlainVm:
 
     def set_memory_region(self, region: Region) -> int:
         """0 or an errno (positive)."""
-        request = region.slot
-        slot_id = request & 0xFFFF
-        if slot_id >= self._user_slots or self._limits.refusal(region) is not None:
-            return EINVAL
+        request, flags, gpa, size, hva, _, _ = region
+        machine = self._machine
         as_id = request >> 16
+        slot_id = request & 0xFFFF
+        # Every check that looks at the request alone answers EINVAL and changes nothing: their order cannot show.
+        if (
+            slot_id >= machine.user_slots
+            or as_id >= machine.address_spaces
+            or flags & ~machine.known_flags
+            or (size | gpa | hva) & (machine.page_size - 1)
+            or hva + size > TASK_SIZE_MAX
+            or gpa + size > U64
+            or size >> machine.page_shift > KVM_MEM_MAX_NR_PAGES
+        ):
+            return EINVAL
         slots = self.slots[as_id]
         old = slots.get(slot_id)
-        if not region.memory_size:
+        if not size:
             if old is None:
                 return EINVAL
             del slots[slot_id]
@@ -51,33 +59,34 @@ class PlainVm:
             self.swaps[as_id] += 2
             self.nr_memslot_pages -= old.npages
             return 0
-        new = slot_of(region, self._limits.page_shift)
+        new = slot_of(region, machine.page_shift)
+        _, _, base, npages, _, _ = new
         if old is None:
             if self._overlaps(new):
                 return EEXIST
-            if new.base_gfn + new.npages - 1 > self._max_gfn:
+            if base + npages - 1 > machine.max_gfn:
                 return EINVAL
-            self.nr_memslot_pages += new.npages
+            self.nr_memslot_pages += npages
             self.swaps[as_id] += 1
         else:
-            _, _, base, npages, hva, flags = old
-            if new.userspace_addr != hva or new.npages != npages or (new.flags ^ flags) & KVM_MEM_READONLY:
+            _, _, old_base, old_npages, old_hva, old_flags = old
+            if hva != old_hva or npages != old_npages or (flags ^ old_flags) & KVM_MEM_READONLY:
                 return EINVAL
-            if new.base_gfn == base:
-                if new.flags == flags:
+            if base == old_base:
+                if flags == old_flags:
                     return 0
                 self.swaps[as_id] += 1
             else:
                 if self._overlaps(new):
                     return EEXIST
-                self.swaps[as_id] += 2  # also where the hook refuses: there and back again
-                if new.base_gfn + new.npages - 1 > self._max_gfn:
+                self.swaps[as_id] += 2  # where the hook refuses, too: there and back again
+                if base + npages - 1 > machine.max_gfn:
                     return EINVAL
             self._erase(old)
         slots[slot_id] = new
         bases, by_base = self._bases[as_id]
-        insort(bases, new.base_gfn)
-        by_base[new.base_gfn] = new
+        insort(bases, base)
+        by_base[base] = new
         return 0
 
     def _erase(self, old: Slot) -> None:
@@ -87,16 +96,16 @@ class PlainVm:
 
     def _overlaps(self, new: Slot) -> bool:
         """Whether a slot with another id intersects `new`; slots never overlap one another here."""
-        bases, by_base = self._bases[new.as_id]
-        i = bisect_right(bases, new.base_gfn) - 1
-        if i >= 0:
-            below = by_base[bases[i]]
-            if below.base_gfn + below.npages > new.base_gfn and below.id != new.id:
+        as_id, slot_id, base, npages, _, _ = new
+        bases, by_base = self._bases[as_id]
+        i = bisect_right(bases, base)
+        if i:
+            _, below_id, below_base, below_npages, _, _ = by_base[bases[i - 1]]
+            if below_base + below_npages > base and below_id != slot_id:
                 return True
-        end = new.base_gfn + new.npages
-        i += 1
+        end = base + npages
         while i < len(bases) and bases[i] < end:
-            if by_base[bases[i]].id != new.id:
+            if by_base[bases[i]].id != slot_id:
                 return True
             i += 1
         return False

@@ -9,7 +9,7 @@ Each function is a generator that pauses where another thread can fall in: `UNLO
 from collections.abc import Iterator
 from errno import EFAULT, ENOMEM
 
-from engines.simulated.checks import REFUSED, id_refused
+from engines.simulated.checks import REFUSED, id_refused, refusal
 from engines.simulated.ended import Oops
 from engines.simulated.kernel import CREATE, DELETE, FLAGS_ONLY, MOVE, BatchEntry, Kernel
 from memslots.case import Case
@@ -187,7 +187,7 @@ class ListCall:
     def _check_memory_region(self, region: Region, entry: BatchEntry) -> int:
         """0, 1 or -errno: kvm_check_memory_region (patch 5), looking at the inactive set (patch 8)."""
         kernel = self.kernel
-        why = kernel.limits.refusal(region)
+        why = refusal(kernel.machine, region)
         if why is not None:
             kernel.refused(REFUSED, why)
             return -REFUSED

@@ -3,7 +3,7 @@
 
 from errno import EFAULT, ENOMEM
 
-from engines.simulated.checks import REFUSED, id_refused
+from engines.simulated.checks import REFUSED, id_refused, refusal
 from engines.simulated.kernel import DELETE, MOVE, BatchEntry, Kernel
 from memslots.region import Region
 
@@ -25,7 +25,7 @@ def set_memory_region(kernel: Kernel, region: Region) -> int:
 
 def _set_memory_region(kernel: Kernel, region: Region) -> int:
     """__kvm_set_memory_region: check, classify, apply."""
-    why = kernel.limits.refusal(region)
+    why = refusal(kernel.machine, region)
     if why is not None:
         kernel.refused(REFUSED, why)
         return -REFUSED
