@@ -49,7 +49,9 @@ def parting_event(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> E
 def _own_event(mismatch: Mismatch, outcome: Outcome, events: Sequence[Event]) -> Event | None:
     """The event that the finding itself points at, if it points at one."""
     if mismatch.oracle == "survival":
-        return _taken_and_kept(events[:-2], events[-2].detail) if outcome.ended == "hung" else events[-1]
+        if outcome.ended == "hung":
+            return _taken_and_kept(events[:-2], events[-2].detail)
+        return _first(events, "unnoticed") or events[-1]
     match mismatch.what:
         case "slots_arch_lock-held":
             return _taken_and_kept(events, "slots_arch_lock")

@@ -21,13 +21,16 @@ from oracles.survival import survival
 Oracle = Callable[[Outcome, Outcome, Policy], Iterator[Mismatch]]
 
 ORACLES: dict[str, tuple[Oracle, frozenset[str]]] = {
-    "survival": (survival, SURVIVAL_NEEDS),
     "invariants": (invariants, INVARIANTS_NEEDS),
+    "survival": (survival, SURVIVAL_NEEDS),
     "error_codes": (error_codes, ERROR_CODES_NEEDS),
     "final_slots": (final_slots, FINAL_SLOTS_NEEDS),
     "balance": (balance, BALANCE_NEEDS),
 }
-"""Each oracle with the facets that it needs, the worst news first."""
+"""Each oracle with the facets that it needs, the worst news first.
+
+That sets are corrupt is worse than what happens next, which is a matter of luck.
+"""
 
 
 def asked(shows: frozenset[str]) -> tuple[Oracle, ...]:

@@ -115,15 +115,17 @@ class Kernel:
                 self.damaged("use-after-free", old)
                 if memslots.node_idx == 0:
                     raise Oops("use-after-free")
-            if not memslots.unlink(old):
+            if not memslots.holds(old):
                 self.stray("stale unlink", old)
+            memslots.unlink(old)
             if new is None:
                 memslots.erase_gfn(old)
                 return
         elif new is None:
             raise Oops("null-dereference")
-        if not memslots.link(new):
+        if memslots.holds(new):
             self.stray("double link", new)
+        memslots.link(new)
         if old is not None:
             if old.slot.base_gfn == new.slot.base_gfn:
                 memslots.replace_gfn(old, new)
@@ -233,6 +235,9 @@ class Kernel:
 
     def refused(self, errno: int, why: str) -> None:
         """A request was refused. Nothing to do, unless someone records."""
+
+    def unnoticed(self, what: str) -> None:
+        """An allocation failed that the caller does not notice. Nothing to do, unless someone records."""
 
     def ended(self, how: Ended) -> None:
         """The call will never return. Nothing to do, unless someone records."""

@@ -87,8 +87,8 @@ class LinkedMemslots(Memslots):
                 raise Oops("use-after-free")  # the allocator has overwritten this node
             link = link.next
 
-    def unlink(self, old: SlotObject) -> bool:
-        was_linked = super().unlink(old)
+    def unlink(self, old: SlotObject) -> None:
+        super().unlink(old)
         nodes = self._nodes_of(old)
         link = nodes.id
         if link.pprev is not None:  # hash_del of an unhashed node does nothing
@@ -97,10 +97,9 @@ class LinkedMemslots(Memslots):
                 link.next.pprev = link.pprev
             link.next = link.pprev = None
         self._hva_root.erase(nodes.hva)
-        return was_linked
 
-    def link(self, new: SlotObject) -> bool:
-        was_not_linked = super().link(new)
+    def link(self, new: SlotObject) -> None:
+        super().link(new)
         nodes = self._nodes_of(new)
         head = self._buckets.setdefault(_bucket(new.slot.id), _Link(None))
         link = nodes.id
@@ -110,7 +109,6 @@ class LinkedMemslots(Memslots):
         head.next = link
         link.pprev = head
         self._hva_root.insert(nodes.hva, lambda at: int(not new.slot.userspace_addr < _owner(at).userspace_addr))
-        return was_not_linked
 
     def insert_gfn(self, new: SlotObject) -> bool:
         base = new.slot.base_gfn

@@ -54,22 +54,20 @@ class Memslots:
         """The object with this id that its hash bucket holds first (id_to_memslot)."""
         return self.id_hash.get(slot_id)
 
-    def unlink(self, old: SlotObject) -> bool:
-        """Take `old` out of the id hash and the hva tree: whether it was there."""
-        if old not in self.hva_tree:
-            return False
-        self.hva_tree.remove(old)
+    def holds(self, slot_object: SlotObject) -> bool:
+        """Whether the object is linked here, as far as nobody has misused the set."""
+        return slot_object in self.hva_tree
+
+    def unlink(self, old: SlotObject) -> None:
+        """Take `old` out of the id hash and the hva tree."""
+        self.hva_tree.discard(old)
         if self.id_hash.get(old.slot.id) is old:
             del self.id_hash[old.slot.id]
-        return True
 
-    def link(self, new: SlotObject) -> bool:
-        """Put `new` into the id hash and the hva tree: whether it was not there."""
+    def link(self, new: SlotObject) -> None:
+        """Put `new` into the id hash and the hva tree."""
         self.id_hash[new.slot.id] = new
-        if new in self.hva_tree:
-            return False
         self.hva_tree.add(new)
-        return True
 
     def insert_gfn(self, new: SlotObject) -> bool:
         """Whether `new` could be inserted: its base was not there (kvm_insert_gfn_node, else BUG)."""

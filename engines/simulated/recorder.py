@@ -79,6 +79,9 @@ class RecordingKernel(Kernel):
         super().stray(kind, victim)
         self.note("stray", f"{kind} of {_named(victim)}")
 
+    def unnoticed(self, what: str) -> None:
+        self.note("unnoticed", what)
+
     def refused(self, errno: int, why: str) -> None:
         self.note("refuse", f"{errorcode.get(errno, '+1')}: {why}")
 

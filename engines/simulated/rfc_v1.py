@@ -51,11 +51,13 @@ class ListCall:
         if kernel.faults and self._copy_fails():
             return
         # sic: kcalloc answers NULL, the code tests IS_ERR. The NULL is used as if it were an array.
-        self.batch_is_null = self.nent * BATCH_BYTES > KMALLOC_MAX_BYTES
-        swap_is_null = False
-        if kernel.faults:
-            self.batch_is_null |= kernel.fails("array")
-            swap_is_null = kernel.fails("array")
+        batch_fails = bool(kernel.faults) and kernel.fails("array")
+        if batch_fails or self.nent * BATCH_BYTES > KMALLOC_MAX_BYTES:
+            self.batch_is_null = True
+            kernel.unnoticed("batch is NULL")
+        swap_is_null = bool(kernel.faults) and kernel.fails("array")
+        if swap_is_null:
+            kernel.unnoticed("as_to_swap is NULL")
         kernel.batch = self.batch
 
         kernel.phase = "P1"

@@ -47,7 +47,7 @@ CHAIN = [
      [], EINVAL, "EINVAL: too many pages"),
     ("12", "slot=0 gpa=0x5000 size=0x2000 hva=0x0 flags=READONLY",
      [], EINVAL, "EINVAL: resize, other userspace_addr or READONLY toggled"),
-    # From here on allocations fail too; the machine ends below slot 1's neighbour at 0x6000.
+    # From here on allocations fail too, and the last row asks for the first gfn that the machine does not have.
     ("13", "slot=0 gpa=0x5000 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES",
      ["fault slot=0", "fault invalid=0", "fault bitmap=0", "fault prepare=0"], EEXIST, "EEXIST: overlap"),
     ("14", "slot=0 gpa=0x6000 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES",
@@ -77,27 +77,25 @@ def test_the_first_violated_step_answers(
         assert Serial().apply(case).errno == errno
 
 
+SLOT_2 = "given slot=2 gpa=0x2000 size=0x2000 hva=0x100000200000"
+
 PAIRS = {
-    "a CREATE: EEXIST (13) before the maximum gfn (15)": ("slot=2 gpa=0x5000 size=0x2000 hva=0x0", EEXIST),
-    "a CREATE: the maximum gfn where nothing overlaps": ("slot=2 gpa=0x6000 size=0x1000 hva=0x0", EINVAL),
-    "a MOVE: EEXIST (13) before the maximum gfn (15)": (
-        "slot=2 gpa=0x5000 size=0x2000 hva=0x100000200000",
-        EEXIST,
-    ),
+    "a CREATE: EEXIST (13) before the maximum gfn (15)": ("slot=3 gpa=0x5000 size=0x2000 hva=0x0", EEXIST),
+    "a CREATE: the maximum gfn where nothing overlaps": ("slot=3 gpa=0x6000 size=0x1000 hva=0x0", EINVAL),
+    "a MOVE: EEXIST (13) before the maximum gfn (15)": ("slot=2 gpa=0x5000 size=0x2000 hva=0x100000200000", EEXIST),
     "a DELETE of a missing slot (11) is no overlap (13)": ("slot=3 gpa=0x5000 size=0 hva=0x0", EINVAL),
+    "another size (12) before overlap (13)": ("slot=0 gpa=0x4000 size=0x2000 hva=0x100000000000", EINVAL),
     "another hva (12) before overlap (13)": ("slot=0 gpa=0x5000 size=0x1000 hva=0x0", EINVAL),
     "READONLY toggled (12) before overlap (13)": (
         "slot=0 gpa=0x5000 size=0x1000 hva=0x100000000000 flags=READONLY",
         EINVAL,
     ),
-    "another size (12) before overlap (13)": ("slot=0 gpa=0x4000 size=0x2000 hva=0x100000000000", EINVAL),
 }
 
 
-@pytest.mark.parametrize(("words", "errno"), [pytest.param(*row, id=name) for name, row in PAIRS.items()])
+@pytest.mark.parametrize(("words", "errno"), PAIRS.values(), ids=PAIRS.keys())
 def test_eexist_stands_behind_the_comparison_and_before_the_hook(words: str, errno: int, case_of: CaseOf) -> None:
-    slot_2 = ["given slot=2 gpa=0x2000 size=0x2000 hva=0x100000200000"] if "hva=0x100000200000" in words else []
-    case = case_of("machine linux-6.1 max_gfn=0x5", SLOT_0, SLOT_1, *slot_2, f"apply {words}")
+    case = case_of("machine linux-6.1 max_gfn=0x5", SLOT_0, SLOT_1, SLOT_2, f"apply {words}")
     outcome = Serial().apply(case)
     assert (outcome.errno, outcome.publications) == (errno, 0)
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How often a set is published, what that does to the generation, and which locks are held when (b.1, b.2, b.4, b.6)."""
+
+from collections.abc import Callable
+from errno import EEXIST, EFAULT, EINVAL, ENOMEM
+
+import pytest
+
+from engines.simulated.engines import RfcV1, Serial
+from engines.simulated.kernel import Kernel
+from memslots.case import Case
+from memslots.outcome import Outcome
+
+CaseOf = Callable[..., Case]
+KernelOf = Callable[..., Kernel]
+
+SLOT_0 = "given slot=0 gpa=0x0 size=0x1000 hva=0x100000000000"
+SLOT_1 = "given slot=1 gpa=0x5000 size=0x2000 hva=0x100000100000"
+MOVE_0 = "slot=0 gpa=0x1000 size=0x1000 hva=0x100000000000"
+
+SLOTS, ARCH, PUBLISH = "slots_lock", "slots_arch_lock", "publish"
+EARLY = ""
+LOOKED = "+slots -slots"
+UNPUBLISHED = "+slots +arch -arch -slots"
+ONE = "+slots +arch publish -arch -slots"
+TWO = "+slots +arch publish -arch +arch publish -arch -slots"
+
+OPERATIONS = {
+    # request, faults, errno, swaps, locks and publications in order
+    "CREATE": ("slot=2 gpa=0x2000 size=0x1000 hva=0x0", "", 0, 1, ONE),
+    "FLAGS_ONLY": ("slot=0 gpa=0x0 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES", "", 0, 1, ONE),
+    "no-op": ("slot=0 gpa=0x0 size=0x1000 hva=0x100000000000", "", 0, 0, LOOKED),
+    "DELETE": ("slot=0 size=0", "", 0, 2, TWO),
+    "MOVE": (MOVE_0, "", 0, 2, TWO),
+    "failed copy": ("slot=0 size=0", "copy=0", EFAULT, 0, EARLY),
+    "bad id": ("slot=32764 size=0", "", EINVAL, 0, EARLY),
+    "unknown flag": ("slot=0 size=0 flags=0x4", "", EINVAL, 0, LOOKED),
+    "DELETE of a missing slot": ("slot=9 size=0", "", EINVAL, 0, LOOKED),
+    "resize": ("slot=0 gpa=0x0 size=0x2000 hva=0x100000000000", "", EINVAL, 0, LOOKED),
+    "overlapping CREATE": ("slot=2 gpa=0x0 size=0x1000 hva=0x0", "", EEXIST, 0, LOOKED),
+    "overlapping MOVE": ("slot=0 gpa=0x5000 size=0x1000 hva=0x100000000000", "", EEXIST, 0, LOOKED),
+    "no slot object": (MOVE_0, "slot=0", ENOMEM, 0, LOOKED),
+    "no INVALID copy, DELETE": ("slot=0 size=0", "invalid=0", ENOMEM, 0, UNPUBLISHED),
+    "no INVALID copy, MOVE": (MOVE_0, "invalid=0", ENOMEM, 0, UNPUBLISHED),
+    "CREATE beyond the maximum gfn": ("slot=2 gpa=0x10000 size=0x1000 hva=0x0", "", EINVAL, 0, UNPUBLISHED),
+    "CREATE, hook fails": ("slot=2 gpa=0x2000 size=0x1000 hva=0x0", "prepare=0", ENOMEM, 0, UNPUBLISHED),
+    "CREATE, no bitmap": (
+        "slot=2 gpa=0x2000 size=0x1000 hva=0x0 flags=LOG_DIRTY_PAGES",
+        "bitmap=0",
+        ENOMEM,
+        0,
+        UNPUBLISHED,
+    ),
+    "FLAGS_ONLY, hook fails": (
+        "slot=0 gpa=0x0 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES",
+        "prepare=0",
+        ENOMEM,
+        0,
+        UNPUBLISHED,
+    ),
+    "MOVE beyond the maximum gfn": ("slot=0 gpa=0x10000 size=0x1000 hva=0x100000000000", "", EINVAL, 2, TWO),
+    "MOVE, hook fails": (MOVE_0, "prepare=0", ENOMEM, 2, TWO),
+    "MOVE, no bitmap": (f"{MOVE_0} flags=LOG_DIRTY_PAGES", "bitmap=0", ENOMEM, 2, TWO),
+    "DELETE, hook fails": ("slot=0 size=0", "prepare=0", ENOMEM, 2, TWO),
+}
+
+
+def locks_and_publications(outcome: Outcome) -> str:
+    assert outcome.events is not None
+    words = {("lock", SLOTS): "+slots", ("unlock", SLOTS): "-slots", ("lock", ARCH): "+arch", ("unlock", ARCH): "-arch"}
+    return " ".join(
+        PUBLISH if event.kind == PUBLISH else words[event.kind, event.detail]
+        for event in outcome.events
+        if event.kind in ("lock", "unlock", PUBLISH)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "fault", "errno", "swaps", "order"), OPERATIONS.values(), ids=OPERATIONS.keys()
+)
+@pytest.mark.parametrize(("machine", "spaces"), [("linux-6.1", 2), ("linux-6.18", 1)])
+def test_each_operation_publishes_as_often_as_it_must(
+    machine: str, spaces: int, words: str, fault: str, errno: int, swaps: int, order: str, case_of: CaseOf
+) -> None:
+    faults = [f"fault {fault}"] if fault else []
+    case = case_of(f"machine {machine} max_gfn=0xf", SLOT_0, SLOT_1, f"apply {words}", *faults)
+    outcome = Serial().apply(case, record=True)
+    assert (outcome.errno, outcome.publications) == (errno, swaps)
+    assert locks_and_publications(outcome) == order
+    # Two CREATEs before; address space i begins at generation i, and each swap adds the number of address spaces.
+    assert outcome.generation == ((2 + swaps) * spaces, 1)[:spaces]
+    if errno:
+        assert outcome.active == outcome.inactive == outcome.before
+        assert (outcome.leaked, outcome.slots_lock, outcome.slots_arch_lock) == (0, False, False)
+    if not fault:
+        assert Serial().apply(case) == outcome._replace(events=None)
+
+
+def test_generations_of_two_address_spaces_are_even_and_odd_and_grow_apart(case_of: CaseOf) -> None:
+    case = case_of(
+        "given slot=1:0 gpa=0x0 size=0x1000 hva=0x0",
+        "apply slot=1:0 size=0",
+        "apply slot=1:0 gpa=0x0 size=0x1000 hva=0x0",
+        "apply slot=0:0 gpa=0x0 size=0x1000 hva=0x0",
+    )
+    outcome = Serial().apply(case)
+    assert outcome.publications == 2 + 1 + 1
+    assert outcome.generation == (0 + 2 * 1, 1 + 2 * (1 + 2 + 1))
+
+
+@pytest.mark.parametrize(("machine", "start"), [("linux-6.1", (0, 1)), ("linux-6.18", (0,))])
+def test_a_new_vm_has_its_first_set_active_and_generation_i_in_address_space_i(
+    machine: str, start: tuple[int, ...], case_of: CaseOf, kernel_of: KernelOf
+) -> None:
+    case = case_of(f"machine {machine}", "list nent=0")
+    kernel = kernel_of(case)
+    assert [kernel.active(as_id).node_idx for as_id in range(len(start))] == [0] * len(start)
+    assert RfcV1().apply(case).generation == Serial().apply(case).generation == start
+
+
+def test_every_publication_changes_which_set_is_active(case_of: CaseOf, kernel_of: KernelOf) -> None:
+    for given, idx in (((), 0), ((SLOT_0,), 1), ((SLOT_0, SLOT_1), 0), ((SLOT_0, "given slot=0 size=0"), 1)):
+        kernel = kernel_of(case_of(*given, "list nent=0"))
+        assert kernel.active(0).node_idx == idx
+        assert kernel.inactive(0).node_idx == 1 - idx
+        assert kernel.active(1).node_idx == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "pages"),
+    [
+        ("slot=2 gpa=0x8000 size=0x4000 hva=0x0", 7),
+        ("slot=1:2 gpa=0x8000 size=0x4000 hva=0x0", 7),
+        ("slot=1 size=0", 1),
+        ("slot=0 size=0", 2),
+        (MOVE_0, 3),
+        ("slot=1 gpa=0x5000 size=0x2000 hva=0x100000100000 flags=LOG_DIRTY_PAGES", 3),
+        ("slot=1 gpa=0x5000 size=0x2000 hva=0x100000100000", 3),
+        ("slot=2 gpa=0x10000 size=0x1000 hva=0x0", 3),
+        ("slot=0 gpa=0x10000 size=0x1000 hva=0x100000000000", 3),
+    ],
+    ids=["CREATE", "CREATE in 1", "DELETE", "DELETE of one", "MOVE", "FLAGS_ONLY", "no-op", "bad CREATE", "bad MOVE"],
+)
+def test_pages_are_counted_over_all_address_spaces_by_create_and_delete_alone(
+    words: str, pages: int, case_of: CaseOf
+) -> None:
+    case = case_of("machine linux-6.1 max_gfn=0xf", SLOT_0, SLOT_1, f"apply {words}")
+    assert Serial().apply(case).nr_memslot_pages == Serial().apply_faithfully(case).nr_memslot_pages == pages
+
+
+@pytest.mark.parametrize(
+    ("words", "frees"),
+    [
+        ("slot=0 size=0 invalidate", 2),
+        (f"{MOVE_0} invalidate", 2),
+        ("slot=0 gpa=0x0 size=0x1000 hva=0x100000000000", 1),
+    ],
+    ids=["DELETE", "MOVE", "FLAGS_ONLY"],
+)
+def test_the_single_ioctl_frees_under_slots_lock_alone_and_a_list_under_both_locks(
+    words: str, frees: int, case_of: CaseOf
+) -> None:
+    case = case_of(f"{SLOT_0} flags=LOG_DIRTY_PAGES", f"apply {words}")
+    for engine, locks in ((Serial(), {SLOTS}), (RfcV1(), {SLOTS, ARCH})):
+        held: set[str] = set()
+        held_at_frees = []
+        for event in engine.apply(case, record=True).events or ():
+            if event.kind == "lock":
+                held.add(event.detail)
+            elif event.kind == "unlock":
+                held.discard(event.detail)
+            elif event.kind == "free":
+                held_at_frees.append(set(held))
+        assert held_at_frees == [locks] * frees
+
+
+LISTS = {
+    # list, publications, generation of both address spaces; five CREATEs came before, one of them in address space 1
+    "one CREATE": (["slot=9 gpa=0x9000 size=0x1000 hva=0x0"], 1, (10, 3)),
+    "two CREATEs": (["slot=8 gpa=0x8000 size=0x1000 hva=0x0", "slot=9 gpa=0x9000 size=0x1000 hva=0x0"], 1, (10, 3)),
+    "FLAGS_ONLY": (["slot=0 gpa=0x0 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES"], 1, (10, 3)),
+    "DELETE": (["slot=0 size=0 invalidate"], 2, (12, 3)),
+    "three DELETEs": (["slot=0 size=0 invalidate", "slot=1 size=0 invalidate", "slot=2 size=0 invalidate"], 4, (16, 3)),
+    "MOVE": (["slot=0 gpa=0x1000 size=0x1000 hva=0x100000000000 invalidate"], 2, (12, 3)),
+    "resize": (["slot=0 size=0 invalidate", "slot=0 gpa=0x0 size=0x2000 hva=0x100000000000"], 2, (12, 3)),
+    "DELETE, MOVE, CREATE": (
+        [
+            "slot=1 size=0 invalidate",
+            "slot=0 gpa=0x1000 size=0x1000 hva=0x100000000000 invalidate",
+            "slot=9 gpa=0x5000 size=0x1000 hva=0x0",
+        ],
+        3,
+        (14, 3),
+    ),
+    "CREATE in both": (["slot=9 gpa=0x9000 size=0x1000 hva=0x0", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 2, (10, 5)),
+    "DELETE here, CREATE there": (["slot=0 size=0 invalidate", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 3, (12, 5)),
+    "DELETE in both": (["slot=0 size=0 invalidate", "slot=1:0 size=0 invalidate"], 4, (12, 7)),
+    "address space 1 alone": (["slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 1, (8, 5)),
+}
+
+
+@pytest.mark.parametrize(("entries", "swaps", "generation"), LISTS.values(), ids=LISTS.keys())
+def test_a_list_publishes_each_delete_and_move_and_each_address_space_once(
+    entries: list[str], swaps: int, generation: tuple[int, int], case_of: CaseOf
+) -> None:
+    given = [SLOT_0, SLOT_1, "given slot=2 gpa=0x3000 size=0x1000 hva=0x0", "given slot=3 gpa=0x4000 size=0x1000 hva=0x0"]
+    case = case_of(*given, "given slot=1:0 gpa=0x0 size=0x1000 hva=0x0", *(f"apply {entry}" for entry in entries))
+    outcome = RfcV1().apply(case)
+    assert (outcome.value, outcome.errno, outcome.publications) == (0, 0, swaps)
+    assert outcome.generation == generation
+    assert outcome.active == outcome.inactive == Serial().apply(case).active
