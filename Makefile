@@ -6,9 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SEEDS := corpus
+CASES := corpus docs/examples
 
-.PHONY: install test lint format replay clean
+.PHONY: install test lint format replay bench clean
 
 install: $(STAMP)
 
@@ -30,7 +30,14 @@ format: install
 	$(BIN)/ruff format .
 
 replay: install
-	$(BIN)/sameslots replay $(SEEDS)
+	$(BIN)/sameslots replay $(CASES)
+
+bench: install
+	$(BIN)/python -m bench.agreement
+	$(BIN)/python -m bench.trials
+	$(BIN)/python -m bench.values
+	$(BIN)/python -m bench.jsonl
+	$(BIN)/python -m bench.growth
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis findings test-results

@@ -2,6 +2,7 @@
 """The command line. Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or input, 130 interrupted."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -86,9 +87,13 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
             findings += [(name, finding.bucket) for finding in verdict.findings]
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
-    console = Console(soft_wrap=False)
-    for part in case_on_terminal(str(path), case, outcomes, findings):
-        console.print(part)
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        for part in case_on_terminal(str(path), case, outcomes, findings, Policy(policy)):
+            console.print(part)
+    drawn = capture.get()
+    # Tables are padded to their width, which a mail need not carry.
+    click.echo(drawn if console.is_terminal else re.sub(r" +$", "", drawn, flags=re.MULTILINE), nl=False)
     return NOTHING_NEW
 
 

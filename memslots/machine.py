@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 
 from memslots.errors import BadCase
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVM_MEM_SLOTS_NUM, KVM_USER_MEM_SLOTS
@@ -68,4 +69,10 @@ def machine_of(profile: str, overrides: Mapping[str, int]) -> Machine:
     unknown = [name for name in overrides if name not in _RANGES]
     if unknown:
         raise BadCase(f"machine: unknown key {unknown[0]!r}, expected one of {', '.join(_RANGES)}")
-    return replace(PROFILES[profile], **overrides)  # type: ignore[arg-type]  # every key but profile is a number
+    return _changed(profile, tuple(overrides.items()))
+
+
+@lru_cache(maxsize=256)
+def _changed(profile: str, overrides: tuple[tuple[str, int], ...]) -> Machine:
+    """Made once for the many cases that name the same machine."""
+    return replace(PROFILES[profile], **dict(overrides))  # type: ignore[arg-type]  # every key but profile is a number

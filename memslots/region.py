@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A request, in the words of the uAPI.
 
-A named tuple and not a dataclass: a campaign makes tens of thousands a second, and making one costs a
-third of what a frozen dataclass costs (bench/values.py).
+A named tuple and not a dataclass: a campaign makes tens of thousands a second, and making one costs half of
+what making a frozen dataclass costs (bench/values.py).
 """
 
 from typing import NamedTuple

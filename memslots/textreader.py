@@ -36,7 +36,7 @@ def parse_case(lines: Iterable[str], path: str = "<text>") -> CaseFile:
     for lineno, line in enumerate(lines, 1):
         try:
             if lineno == 1:
-                if line.split("#")[0].split() != FIRST_LINE.split():
+                if line.split() != FIRST_LINE.split():
                     raise Expected(f"expected {FIRST_LINE!r} as the first line")
                 continue
             keyword, rest, comment = _split(line)
@@ -60,14 +60,13 @@ def parse_case(lines: Iterable[str], path: str = "<text>") -> CaseFile:
             raise BadLine(path, lineno, line, str(error)) from None
     if lineno == 0:
         raise BadInput(f"{path}: empty: expected {FIRST_LINE!r} as the first line")
-    file = CaseFile(tuple(parsed))
-    if "apply" not in seen and file.case.nent != 0 and not _says_empty(parsed):
-        raise BadInput(f"{path}: no list: expected an 'apply' line, or 'list nent=0' for an empty list")
-    return file
+    if "apply" not in seen and not _says_nent(parsed):
+        raise BadInput(f"{path}: no list: expected an 'apply' line, or 'list nent=N' for a list without entries")
+    return CaseFile(tuple(parsed))
 
 
-def _says_empty(lines: list[Line]) -> bool:
-    return any(isinstance(line.content, Header) and line.content.nent == 0 for line in lines)
+def _says_nent(lines: list[Line]) -> bool:
+    return any(isinstance(line.content, Header) and line.content.nent is not None for line in lines)
 
 
 def _lines_of(stream: BinaryIO, path: str) -> Iterator[str]:

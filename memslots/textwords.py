@@ -9,7 +9,7 @@ from memslots.casefile import Content, Fault, Header
 from memslots.errors import BadCase
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
 from memslots.machine import machine_of
-from memslots.region import FIELD_MAXIMA, Region
+from memslots.region import FIELD_MAXIMA, NO_PADDING, Region
 from memslots.slot import Gfn, Slot
 from memslots.uapi import FLAG_NAMES, PADDING_BYTES, U16, U32, U64
 
@@ -68,7 +68,7 @@ def _any_pairs(words: list[str]) -> dict[str, str]:
     for word in words:
         key, mark, text = word.partition("=")
         if not mark:
-            raise Expected(f"expected key=value, found {word!r}")
+            raise Expected(f"{word!r}: expected key=value")
         if key in pairs:
             raise Expected(f"expected {key!r} once")
         pairs[key] = text
@@ -95,7 +95,10 @@ def _number(key: str, text: str, most: int) -> int:
 def _flags(text: str) -> int:
     flags = 0
     for name in text.split("|"):
-        flags |= FLAG_NAMES[name] if name in FLAG_NAMES else _number("flags (no such name)", name, U32)
+        if name not in FLAG_NAMES and not name[:1].isdigit():
+            names = ", ".join(FLAG_NAMES)
+            raise Expected(f"flags: no such name, expected a number, or names of {names} with | between them")
+        flags |= FLAG_NAMES[name] if name in FLAG_NAMES else _number("flags", name, U32)
     return flags
 
 
@@ -109,7 +112,7 @@ def _slot_number(text: str) -> int:
 def _region(words: list[str]) -> Region:
     words = ["invalidate_slot=1" if word == "invalidate" else word for word in words]
     values: dict[str, int] = {}
-    padding = b""
+    padding = NO_PADDING
     for key, text in _pairs(words, tuple(_REGION_KEYS)).items():
         field = _REGION_KEYS[key]
         if key == "slot":
@@ -122,13 +125,13 @@ def _region(words: list[str]) -> Region:
             values[field] = _number(key, text, FIELD_MAXIMA[field])
     if "slot" not in values:
         raise Expected("expected slot=N")
-    return Region(**values, padding=padding.ljust(PADDING_BYTES, b"\0"))
+    return Region(**values, padding=padding)
 
 
-def padding_of(text: str) -> bytes:
+def padding_of(text: str, where: str = "padding") -> bytes:
     """31 bytes from hexadecimal digits, zeros behind what is given. Raises BadCase."""
     if not re.fullmatch(r"([0-9a-fA-F]{2}){1,31}", text):
-        raise BadCase("padding: expected 2 to 62 hexadecimal digits, two a byte")
+        raise BadCase(f"{where}: expected 2 to 62 hexadecimal digits, two a byte")
     return bytes.fromhex(text).ljust(PADDING_BYTES, b"\0")
 
 

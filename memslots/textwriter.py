@@ -36,7 +36,8 @@ def words_of(content: Content) -> str:
             return " ".join([content.profile, *(f"{key}={value:#x}" for key, value in overrides.items())])
         case Header(nent, header_flags):
             words = [] if nent is None else [f"nent={nent}"]
-            return " ".join(words + ([f"header_flags={header_flags:#x}"] if header_flags else []))
+            # A line that says nothing could not be read again.
+            return " ".join(words + ([f"header_flags={header_flags:#x}"] if header_flags or not words else []))
         case Fault(kind, n):
             return f"{kind}={n}"
         case Ending(engine, how, errno, index, kind):

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rich.box import ASCII
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,15 +13,17 @@ from memslots.outcome import Outcome
 from memslots.slot import SlotSets
 from memslots.textwriter import region_words, words_of
 from oracles.bucket import how_ended
+from oracles.policy import Policy, expected_active
 from reports.answers import answers
 from reports.memory_map import cell_text, folded, rows_of
 
+_LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
 _MOST_LINES = 48
 """More lines of one kind than this are folded: a terminal shows about as many."""
 
 
 def case_on_terminal(
-    title: str, case: Case, outcomes: dict[str, Outcome], findings: Sequence[tuple[str, str]]
+    title: str, case: Case, outcomes: dict[str, Outcome], findings: Sequence[tuple[str, str]], policy: Policy
 ) -> Iterator[RenderableType]:
     """What to print, part after part. The first of `outcomes` is the reference's; all were recorded.
 
@@ -33,8 +36,10 @@ def case_on_terminal(
     yield Text("")
     for name, outcome in outcomes.items():
         yield Text.assemble((f"{name}: ", "bold"), _ending(outcome))
+    if next(iter(outcomes.values())).errno:
+        yield Text(f"A refused list must leave {_LEAVES[policy]} (policy {policy.value}).", style="dim")
     for as_id in range(case.machine.address_spaces):
-        yield from _map(as_id, outcomes)
+        yield from _map(as_id, outcomes, policy)
     yield from _findings(findings)
 
 
@@ -78,35 +83,49 @@ def _ending(outcome: Outcome) -> Text:
     if outcome.damage:
         text += f", {', '.join(outcome.damage)}"
     if outcome.leaked:
-        text += f", {outcome.leaked} objects leaked"
+        text += f", leaked {_counted(outcome.leaked, 'object')}"
     if outcome.publications is not None:
-        text += f", {outcome.publications} publications"
+        text += f", {_counted(outcome.publications, 'publication')}"
     return Text(text, style="green" if ended == "ok" else "red")
 
 
-def _map(as_id: int, outcomes: dict[str, Outcome]) -> Iterator[RenderableType]:
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[RenderableType]:
     reference = next(iter(outcomes.values()))
+    right = expected_active(reference, policy)
     columns: dict[str, SlotSets] = {"before": reference.before}
+    judged: list[int] = []
     for name, outcome in outcomes.items():
         columns[name] = outcome.active
+        if outcome is reference:
+            continue
+        judged.append(len(columns) - 1)
         if outcome.inactive is not None and outcome.inactive[as_id] != outcome.active[as_id]:
-            columns[f"{name} (inactive set)"] = outcome.inactive
-    rows = rows_of([sets[as_id] for sets in columns.values()])
+            columns[f"{name}, inactive set"] = outcome.inactive
+            judged.append(len(columns) - 1)
+    # What is right is drawn with the others to be compared, but stands in no column of its own.
+    rows = rows_of([sets[as_id] for sets in (*columns.values(), right)])
     if not rows:
         return
-    table = Table(title=f"address space {as_id}, active slots", title_justify="left", show_edge=False)
+    table = Table(
+        title=f"address space {as_id}: active slots", title_justify="left", title_style="", show_edge=False, box=ASCII
+    )
     table.add_column("gfn", justify="right", no_wrap=True)
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in folded(rows, _MOST_LINES):
         if isinstance(row, int):
-            table.add_row("...", *[f"{row} ranges alike"] + [""] * (len(columns) - 1), style="dim")
+            table.add_row("...", f"{row} ranges alike", style="dim")
             continue
-        parts = len(set(row.cells[1:])) > 1
+        *cells, expected = row.cells
+        wrong = any(cells[column] != expected for column in judged)
         table.add_row(
             f"{row.first:#x}..{row.end - 1:#x}",
-            *[cell_text(cell) for cell in row.cells],
-            style="bold red" if parts else "",
+            *[cell_text(cell) for cell in cells],
+            style="bold red" if wrong else "",
         )
     yield Text("")
     yield table

@@ -16,6 +16,8 @@ GIVEN = [
     "given slot=1 gpa=0x1000 size=0x1000 hva=0x100000100000 flags=LOG_DIRTY_PAGES",
 ]
 
+NOTHING = "list nent=0"
+
 ERRNOS = {"copy": EFAULT, "slot": ENOMEM, "invalid": ENOMEM, "bitmap": ENOMEM, "prepare": ENOMEM}
 
 LISTS = {
@@ -80,8 +82,7 @@ def test_a_fault_refuses_its_entry_and_leaves_what_the_entries_before_it_left(
     entries: list[str], kind: str, n: int, entry: int, case_of: CaseOf
 ) -> None:
     applied = [f"apply {words}" for words in entries]
-    before = Serial().apply(case_of(*GIVEN, *applied[:entry], *(["list nent=0"] if not entry else [])))\
-        if entry else Serial().apply(case_of(*GIVEN, "list nent=0"))
+    before = Serial().apply(case_of(*GIVEN, *(applied[:entry] or [NOTHING])))
     outcome = Serial().apply(case_of(*GIVEN, *applied, f"fault {kind}={n}"))
     assert (outcome.ended, outcome.value, outcome.errno) == ("returned", -1, ERRNOS[kind])
     assert outcome.entry_errnos == (*[0] * entry, ERRNOS[kind])
@@ -111,6 +112,6 @@ def test_going_on_after_a_fault_is_applying_the_list_without_its_entry(
     serial = Serial(keep_going=True)
     outcome = serial.apply(case_of(*GIVEN, *applied, f"fault {kind}={n}"))
     rest = applied[:entry] + applied[entry + 1 :]
-    without = serial.apply(case_of(*GIVEN, *(rest or ["list nent=0"])))
+    without = serial.apply(case_of(*GIVEN, *(rest or [NOTHING])))
     assert outcome.active == outcome.inactive == without.active
     assert (outcome.leaked, outcome.nr_memslot_pages) == (0, without.nr_memslot_pages)

@@ -75,9 +75,7 @@ def locks_and_publications(outcome: Outcome) -> str:
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "fault", "errno", "swaps", "order"), OPERATIONS.values(), ids=OPERATIONS.keys()
-)
+@pytest.mark.parametrize(("words", "fault", "errno", "swaps", "order"), OPERATIONS.values(), ids=OPERATIONS.keys())
 @pytest.mark.parametrize(("machine", "spaces"), [("linux-6.1", 2), ("linux-6.18", 1)])
 def test_each_operation_publishes_as_often_as_it_must(
     machine: str, spaces: int, words: str, fault: str, errno: int, swaps: int, order: str, case_of: CaseOf
@@ -192,7 +190,11 @@ LISTS = {
         3,
         (14, 3),
     ),
-    "CREATE in both": (["slot=9 gpa=0x9000 size=0x1000 hva=0x0", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 2, (10, 5)),
+    "CREATE in both": (
+        ["slot=9 gpa=0x9000 size=0x1000 hva=0x0", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"],
+        2,
+        (10, 5),
+    ),
     "DELETE here, CREATE there": (["slot=0 size=0 invalidate", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 3, (12, 5)),
     "DELETE in both": (["slot=0 size=0 invalidate", "slot=1:0 size=0 invalidate"], 4, (12, 7)),
     "address space 1 alone": (["slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"], 1, (8, 5)),
@@ -203,7 +205,12 @@ LISTS = {
 def test_a_list_publishes_each_delete_and_move_and_each_address_space_once(
     entries: list[str], swaps: int, generation: tuple[int, int], case_of: CaseOf
 ) -> None:
-    given = [SLOT_0, SLOT_1, "given slot=2 gpa=0x3000 size=0x1000 hva=0x0", "given slot=3 gpa=0x4000 size=0x1000 hva=0x0"]
+    given = [
+        SLOT_0,
+        SLOT_1,
+        "given slot=2 gpa=0x3000 size=0x1000 hva=0x0",
+        "given slot=3 gpa=0x4000 size=0x1000 hva=0x0",
+    ]
     case = case_of(*given, "given slot=1:0 gpa=0x0 size=0x1000 hva=0x0", *(f"apply {entry}" for entry in entries))
     outcome = RfcV1().apply(case)
     assert (outcome.value, outcome.errno, outcome.publications) == (0, 0, swaps)
