@@ -70,7 +70,7 @@ BITMAPS = {
 
 @pytest.mark.parametrize(("given", "words", "fault", "bitmap", "freed"), BITMAPS.values(), ids=BITMAPS.keys())
 def test_a_bitmap_lives_as_long_as_logging_stays_on(
-    given: str, words: str, fault: str, bitmap: str, freed: bool, case_of: CaseOf, kernel_of: KernelOf
+    *, given: str, words: str, fault: str, bitmap: str, freed: bool, case_of: CaseOf, kernel_of: KernelOf
 ) -> None:
     case = case_of("machine linux-6.1 max_gfn=0xf", given, f"apply {words}", fault)
     kernel = kernel_of(case)

@@ -2,7 +2,7 @@
 """Error exits that leave a freed slot or never return (c.7: X7, X10, X11), and every fault of one list."""
 
 from collections.abc import Callable
-from errno import EEXIST, EFAULT, EINVAL, EIO, ENOMEM
+from errno import EFAULT, EINVAL, ENOMEM
 
 import pytest
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engines.simulated.ended import Ended
+from engines.simulated.ended import Oops
 from engines.simulated.engines import RfcV1
 from engines.simulated.kernel import Kernel
 from engines.simulated.rfc_v1 import PUBLISHED, UNLOCKED, ListCall
@@ -23,6 +23,7 @@ DELETE_0 = "apply slot=0 size=0 invalidate"
 DELETE_1 = "apply slot=1 size=0 invalidate"
 MOVE_0 = "apply slot=0 gpa=0x9000 size=0x1000 hva=0x100000000000 invalidate"
 LOG_0 = "apply slot=0 gpa=0x0 size=0x1000 hva=0x100000000000 flags=LOG_DIRTY_PAGES"
+NO_OP_0 = "apply slot=0 gpa=0x0 size=0x1000 hva=0x100000000000"
 CREATE_2 = "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0"
 CREATE_3 = "apply slot=3 gpa=0x3000 size=0x1000 hva=0x0"
 
@@ -187,18 +188,14 @@ ENTRIES = {
     "flagged MOVE": (MOVE_0, (True, True, True), (True, True, True), Change.MOVE),
     "unflagged CREATE": (CREATE_2, (False, False, False), (False, True, False), Change.CREATE),
     "unflagged FLAGS_ONLY": (LOG_0, (False, False, False), (True, True, False), Change.FLAGS_ONLY),
-    "unflagged no-op": (
-        "apply slot=0 gpa=0x0 size=0x1000 hva=0x100000000000",
-        (False, False, False),
-        (True, False, False),
-        Change.CREATE,
-    ),
+    "unflagged no-op": (NO_OP_0, (False, False, False), (True, False, False), Change.CREATE),
     "unflagged DELETE": ("apply slot=0 size=0", (False, False, False), (True, False, True), Change.DELETE),
 }
 
 
 @pytest.mark.parametrize(("line", "after_p1", "after_p2", "change"), ENTRIES.values(), ids=ENTRIES.keys())
 def test_what_a_batch_entry_holds_after_each_pass(
+    *,
     line: str,
     after_p1: tuple[bool, ...],
     after_p2: tuple[bool, ...],
@@ -211,25 +208,43 @@ def test_what_a_batch_entry_holds_after_each_pass(
     original = kernel.active(0).lookup(0)
     assert original is not None
     call = ListCall(kernel, case)
-    held = {}
-    with_no_end = "no-op" if "gpa=0x0 " in line and "flags" not in line else ""
-    try:
-        for pause in call.steps():
-            [entry] = call.batch
-            if pause == UNLOCKED:
-                held[kernel.phase] = tuple(o is not None for o in (entry.old, entry.new, entry.invalid))
-            assert entry.old in (None, original)
-            assert not original.freed
-    except Ended as end:
-        assert (with_no_end, end.kind) == ("no-op", "null-dereference")
-    assert held == {"P1": after_p1, "P2": after_p2}
-    [entry] = call.batch
+    held = []
+    for pause in call.steps():
+        [entry] = call.batch
+        if pause == UNLOCKED:
+            held.append(tuple(o is not None for o in (entry.old, entry.new, entry.invalid)))
+        assert entry.old in (None, original)
+        assert not original.freed
+        if len(held) == 2:
+            break
+    assert held == [after_p1, after_p2]
     assert entry.change is change
-    if not with_no_end:
-        # The third pass frees what it has replaced, the INVALID copy included.
-        assert original.freed == (entry.old is original)
-        assert entry.invalid is None or entry.invalid.freed
-        assert entry.new is None or not entry.new.freed
+
+
+@pytest.mark.parametrize("line", [DELETE_0, MOVE_0, CREATE_2, LOG_0, "apply slot=0 size=0"])
+def test_the_third_pass_frees_what_was_replaced_and_every_invalid_copy(
+    line: str, case_of: CaseOf, kernel_of: KernelOf
+) -> None:
+    case = case_of(SLOT_0, line)
+    kernel = kernel_of(case)
+    call = ListCall(kernel, case)
+    for _ in call.steps():
+        [entry] = call.batch
+        assert not any(o is not None and o.freed for o in (entry.old, entry.new, entry.invalid))
+    assert entry.old is None or entry.old.freed
+    assert entry.invalid is None or entry.invalid.freed
+    assert entry.new is None or not entry.new.freed
+    assert [o for o in kernel.allocated if not o.freed] == kernel.active(0).in_gfn_order()
+
+
+def test_a_no_op_that_reaches_the_third_pass_replaces_nothing_by_nothing(case_of: CaseOf, kernel_of: KernelOf) -> None:
+    case = case_of(SLOT_0, NO_OP_0)
+    kernel = kernel_of(case)
+    assert not kernel.warned
+    with pytest.raises(Oops) as oops:
+        list(ListCall(kernel, case).steps())
+    assert (oops.value.kind, kernel.phase, kernel.warned, kernel.publications) == ("null-dereference", "P3", True, 1)
+    assert (kernel.slots_lock, kernel.slots_arch_lock) == (True, True)
 
 
 @pytest.mark.parametrize("invalidate", [1, 2, 128, 255])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How often a set is published, what that does to the generation, and which locks are held when (b.1, b.2, b.4, b.6)."""
+"""How often a set is published, what becomes of the generation, and which locks are held when (b.1, b.2, b.4, b.6)."""
 
 from collections.abc import Callable
 from errno import EEXIST, EFAULT, EINVAL, ENOMEM

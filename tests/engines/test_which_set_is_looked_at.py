@@ -184,8 +184,12 @@ CLASSIFIED = {
         [Change.FLAGS_ONLY, Change.DELETE],
     ),
     "an unflagged DELETE has swapped: the pending CREATE is not found again": (
-        [SLOT_0, "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0", "apply slot=0 size=0"]
-        + ["apply slot=2 gpa=0x3000 size=0x2000 hva=0x0"],
+        [
+            SLOT_0,
+            "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0",
+            "apply slot=0 size=0",
+            "apply slot=2 gpa=0x3000 size=0x2000 hva=0x0",
+        ],
         [Change.CREATE, Change.DELETE, Change.CREATE],
     ),
 }
