@@ -42,20 +42,18 @@ class Trial:
         self._oracles = asked(engine.shows)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
-        """Both outcomes and what the oracles say: all that a case without a mismatch costs. Raises BadCase."""
+        """Both outcomes and what the oracles say: Raises BadCase."""
         reference = self.reference.apply(case)
         outcome = self.engine.apply(case)
         return reference, outcome, judge(reference, outcome, self._oracles, self.policy)
 
     def verdict(self, case: Case) -> Verdict:
-        """The same, with the bucket of each mismatch: for these both engines run once more and are recorded."""
+        """The same, with the bucket of each mismatch."""
         reference, outcome, judgement = self.judge(case)
-        findings: tuple[Finding, ...] = ()
-        if judgement.mismatches:
-            reference = self.reference.apply(case, record=True)
-            outcome = self.engine.apply(case, record=True)
-            findings = tuple(
+        findings = tuple(
+            [
                 Finding(self.engine.name, self.reference.name, mismatch, bucket_of(mismatch, reference, outcome))
                 for mismatch in judgement.mismatches
-            )
+            ]
+        )
         return Verdict(reference, outcome, findings, judgement.allowances)

@@ -116,9 +116,11 @@ def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     """The object, if no key stands in it twice: json itself would drop the first."""
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadCase(f"{_shown(twice)}: expected once")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadCase(f"{_shown(name)}: expected once")
+            seen.add(name)
     return fields
 
 
@@ -155,7 +157,7 @@ def _number(key: str, value: object, most: int) -> int:
 def _case(fields: Mapping[str, object]) -> Case:
     for key, value in fields.items():
         if key in _LATER_KEYS:
-            if value:
+            if value not in (None, [], {}):
                 raise NotYet(key)
         elif key not in _CASE_KEYS:
             raise BadCase(f"unknown key {_shown(key)}, expected one of {', '.join(sorted(_CASE_KEYS))}")
@@ -166,7 +168,8 @@ def _case(fields: Mapping[str, object]) -> Case:
     apply = _regions("apply", fields["apply"])
     nent = fields.get("nent")
     entries = None if nent is None else _number("nent", nent, U32)
-    faults = _object("faults", fields.get("faults") or {})
+    named = fields.get("faults")
+    faults = _object("faults", {} if named is None else named)
     for kind in faults:
         if kind not in FAULT_KINDS:
             raise BadCase(f"faults: unknown key {_shown(kind)}, expected one of {', '.join(FAULT_KINDS)}")
@@ -189,7 +192,9 @@ def _machine(value: object) -> Machine:
     profile = numbers.pop("profile", DEFAULT_MACHINE.profile)
     if not isinstance(profile, str):
         raise BadCase("machine.profile: expected a string")
-    return machine_of(profile, {key: _number(f"machine.{key}", number, U64) for key, number in numbers.items()})
+    return machine_of(
+        profile, {key: _number(f"machine: {_shown(key)}", number, U64) for key, number in numbers.items()}
+    )
 
 
 def _regions(key: str, value: object) -> tuple[Region, ...]:
@@ -221,4 +226,4 @@ def _region(key: str, i: int, value: object) -> Region:
 def _padding(where: str, value: object) -> bytes:
     if not isinstance(value, str):
         raise BadCase(f"{where}: expected hexadecimal digits")
-    return padding_of(value) if value else NO_PADDING
+    return padding_of(value, where) if value else NO_PADDING

@@ -21,7 +21,13 @@ class Change(Enum):
 
 
 class Event(NamedTuple):
-    """One step of an engine. `phase` is P1, P2 or P3, empty for the single ioctl; `entry` counts from 0."""
+    """One step of an engine. `phase` is P1, P2 or P3, empty for the single ioctl; `entry` counts from 0.
+
+    The kinds of a mishap: refuse, warn, stray (an edit of a set that does not hold the object, or holds it already),
+    damage (a memory error), unnoticed (an allocation that failed), early-publish (of half a list),
+    lock (taken here and never released), hung, crashed, looped. Kinds of recorded events besides: lock, unlock,
+    alloc, alloc failed, free, replace, publish.
+    """
 
     kind: str
     phase: str
@@ -34,7 +40,8 @@ class Outcome(NamedTuple):
     """What an engine saw. A field that an engine does not show is None.
 
     A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
-    `before` (the active sets when the call began), `warnings` and `events` are for oracles and reports.
+    `before` (the active sets when the call began), `mishaps` and `events` are for oracles and reports: mishaps are
+    the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of them.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
     structures). `value` and `errno` are None unless it returned. `entry_errnos` has one errno for each entry
@@ -60,4 +67,5 @@ class Outcome(NamedTuple):
     leaked: int | None = None
     warned: bool | None = None
     publications: int | None = None
+    mishaps: tuple[Event, ...] | None = None
     events: tuple[Event, ...] | None = None

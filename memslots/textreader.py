@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The case text (.slots), read. docs/format.md is the grammar."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,8 @@ MAX_LINES = 200_000
 _ORDER = ("machine", "given", "list", "apply", "fault", "expect")
 _LATER = ("then", "dirty", "schedule")
 _ONCE = ("machine", "list")
+_WORD = re.compile(r"[^ \t]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def read_case(path: Path) -> CaseFile:
@@ -36,7 +39,7 @@ def parse_case(lines: Iterable[str], path: str = "<text>") -> CaseFile:
     for lineno, line in enumerate(lines, 1):
         try:
             if lineno == 1:
-                if line.split() != FIRST_LINE.split():
+                if _WORD.findall(line) != FIRST_LINE.split():
                     raise Expected(f"expected {FIRST_LINE!r} as the first line")
                 continue
             keyword, rest, comment = _split(line)
@@ -83,7 +86,7 @@ def _lines_of(stream: BinaryIO, path: str) -> Iterator[str]:
         except UnicodeDecodeError:
             raise BadLine(path, lineno, raw[:60].decode("latin-1"), "expected UTF-8") from None
         line = line.removesuffix("\n").removesuffix("\r")
-        if any(c < " " and c != "\t" for c in line) or "\x7f" in line:
+        if _CONTROL.search(line):
             raise BadLine(path, lineno, line, "expected text, found a control character")
         yield line
 
@@ -91,8 +94,8 @@ def _lines_of(stream: BinaryIO, path: str) -> Iterator[str]:
 def _split(line: str) -> tuple[str, list[str], str | None]:
     """The keyword, the words behind it, and the comment."""
     text, mark, comment = line.partition("#")
-    words = text.split()
-    return (words[0] if words else "", words[1:], comment.rstrip() if mark else None)
+    words = _WORD.findall(text)
+    return (words[0] if words else "", words[1:], comment.rstrip(" \t") if mark else None)
 
 
 def _step_of(keyword: str) -> int:

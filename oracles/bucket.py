@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The bucket: a name for "the same bug" that is a function of two recorded outcomes alone.
+"""The bucket: a name for "the same bug" that is a function of two outcomes alone.
 
 Its words: oracle and what it found; how the reference ended; how the engine ended; and pass, change and kind of
 the event where the two part. Ids, addresses, sizes and how many entries there are do not enter.
@@ -13,7 +13,7 @@ from oracles.mismatch import Mismatch
 
 
 def bucket_of(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> str:
-    """The bucket of a mismatch between two outcomes that were recorded with their events."""
+    """The bucket of a mismatch between two outcomes."""
     parting = parting_event(mismatch, reference, outcome)
     words = [mismatch.oracle, mismatch.what, how_ended(reference), how_ended(outcome)]
     words += ["nowhere"] if parting is None else [parting.phase, parting.change.name, parting.kind]
@@ -35,52 +35,41 @@ def how_ended(outcome: Outcome) -> str:
 
 
 def parting_event(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> Event | None:
-    """The event behind a mismatch: where the engine does what the reference, or any sound update, does not.
+    """The mishap behind a mismatch: where the engine does what the reference, or any sound update, does not.
 
-    None if no event of either tells, which takes an engine that goes wrong without a refusal or a mishap.
+    None if neither knows of one, which takes an engine that goes wrong smoothly, or shows no mishaps.
     """
-    events = outcome.events or ()
+    mishaps = outcome.mishaps or ()
     if outcome.corrupt:
-        return _root_of_corruption(events)
-    found = _own_event(mismatch, outcome, events)
-    return found or _first(events, "refuse") or _first(reference.events or (), "refuse")
+        return _root_of_corruption(mishaps)
+    own = _own_event(mismatch, outcome, mishaps)
+    return own or _first(mishaps, "refuse") or _first(reference.mishaps or (), "refuse")
 
 
-def _own_event(mismatch: Mismatch, outcome: Outcome, events: Sequence[Event]) -> Event | None:
+def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -> Event | None:
     """The event that the finding itself points at, if it points at one."""
     if mismatch.oracle == "survival":
-        if outcome.ended == "hung":
-            return _taken_and_kept(events[:-2], events[-2].detail)
-        return _first(events, "unnoticed") or events[-1]
+        # Not where it ended but why: who hangs, or meets the NULL, depends on the neighbours in the list.
+        cause = _first(mishaps, "lock" if outcome.ended == "hung" else "unnoticed")
+        return cause or _first(mishaps, outcome.ended)
     match mismatch.what:
         case "slots_arch_lock-held":
-            return _taken_and_kept(events, "slots_arch_lock")
+            return _first(mishaps, "lock")
         case "warned":
-            return _first(events, "warn")
+            return _first(mishaps, "warn")
         case "out-of-bounds" | "use-after-free" | "double-free":
-            return _first(events, "damage")
+            return _first(mishaps, "damage")
     return None
 
 
-def _first(events: Iterable[Event], kind: str) -> Event | None:
-    return next((event for event in events if event.kind == kind), None)
+def _first(mishaps: Iterable[Event], kind: str) -> Event | None:
+    return next((event for event in mishaps if event.kind == kind), None)
 
 
-def _taken_and_kept(events: Sequence[Event], lock: str) -> Event | None:
-    """Where the lock was taken that nobody released."""
-    for event in reversed(events):
-        if event.detail == lock and event.kind == "lock":
-            return event
-    return None
-
-
-def _root_of_corruption(events: Sequence[Event]) -> Event | None:
+def _root_of_corruption(mishaps: Iterable[Event]) -> Event | None:
     """The first stray edit, or what made it one.
 
     A set that is published between two entries of the second pass carries half a list: whatever entry is edited
     into the other set next, and which of them goes astray first, depends on its neighbours in the list.
     """
-    for event in events:
-        if event.kind == "stray" or (event.kind == "publish" and event.phase == "P2"):
-            return event
-    return None
+    return next((event for event in mishaps if event.kind in ("stray", "early-publish")), None)

@@ -7,6 +7,7 @@ from engines.protocol import RefusedGiven
 from engines.simulated.kernel import Kernel
 from engines.simulated.objects import Area, SlotObject
 from engines.simulated.plain import PlainVm
+from engines.simulated.recorder import RecordingKernel
 from engines.simulated.serial import set_memory_region
 from memslots.case import Case
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES
@@ -61,6 +62,8 @@ def boot_faithfully(case: Case, kernel: Kernel) -> None:
         errno = -set_memory_region(kernel, region)
         if errno:
             raise RefusedGiven(i, errorcode[errno])
+    if isinstance(kernel, RecordingKernel):
+        kernel.events.clear()
     kernel.publications = 0
     kernel.areas_freed = False
     kernel.entry = None

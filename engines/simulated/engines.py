@@ -10,7 +10,7 @@ from engines.simulated.recorder import RecordingKernel
 from engines.simulated.rfc_v1 import ListCall
 from engines.simulated.serial import set_memory_region
 from memslots.case import Case
-from memslots.outcome import Outcome
+from memslots.outcome import Event, Outcome
 from memslots.slot import SlotSets
 
 
@@ -38,7 +38,6 @@ class Serial:
         if record:
             recorder = RecordingKernel(case.machine)
             boot_faithfully(case, recorder)
-            recorder.events.clear()
             return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
         return self._apply_on(boot(case), case)
 
@@ -72,14 +71,17 @@ class Serial:
         first = 0
         at_first_refusal: SlotSets | None = None
         entries = case.apply if self.keep_going or case.nent is None else case.named()
+        mishaps: list[Event] = []
         for region in entries:
             errno = vm.set_memory_region(region)
+            if errno:
+                mishaps.append(Event("refuse", "", len(errnos), vm.asked))
+                if not first:
+                    first = errno
+                    at_first_refusal = vm.walk()
             errnos.append(errno)
-            if errno and not first:
-                first = errno
-                at_first_refusal = vm.walk()
-                if not self.keep_going:
-                    break
+            if first and not self.keep_going:
+                break
         after = vm.walk()
         spaces = len(after)
         return Outcome(
@@ -102,6 +104,7 @@ class Serial:
             0,
             False,
             sum(vm.swaps) - swaps,
+            tuple(mishaps),
         )
 
 
@@ -122,7 +125,6 @@ class RfcV1:
                 return self._apply_on(kernel, case)
         recorder = RecordingKernel(case.machine)
         boot_faithfully(case, recorder)
-        recorder.events.clear()
         return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
 
     def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
@@ -132,7 +134,8 @@ class RfcV1:
             for _ in call.steps():
                 pass
         except Ended as end:
-            kernel.ended(end)
+            kernel.call_ends(end)
             return outcome_of(kernel, before, ended=end.ended, kind=end.kind)
+        kernel.call_ends()
         r = call.r
         return outcome_of(kernel, before, value=-1 if r < 0 else r, errno=-min(r, 0))

@@ -6,13 +6,13 @@ in which order an ioctl takes these steps: `serial.py` and `rfc_v1.py` do.
 """
 
 from collections.abc import Sequence
-from errno import EEXIST, EINVAL, EIO, ENOMEM
+from errno import EEXIST, EINVAL, EIO, ENOMEM, errorcode
 
 from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
-from engines.simulated.objects import Area, Memslots, SlotObject
+from engines.simulated.objects import Area, Memslots, SlotObject, named
 from memslots.machine import Machine
-from memslots.outcome import Change
+from memslots.outcome import Change, Event
 from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
 from memslots.uapi import (
@@ -33,9 +33,11 @@ _UPDATE_IN_PROGRESS = 1 << 63
 class BatchEntry:
     """struct kvm_internal_memory_region_list: what one request works with. Zeroed, so `change` is CREATE (sic)."""
 
-    __slots__ = ("change", "invalid", "new", "old")
+    __slots__ = ("asked", "change", "invalid", "new", "old")
 
     def __init__(self) -> None:
+        # What was asked for, as far as it was looked at: for events; the kernel has no such field.
+        self.asked = Change.UNKNOWN
         self.old: SlotObject | None = None
         self.new: SlotObject | None = None
         self.invalid: SlotObject | None = None
@@ -49,7 +51,7 @@ class Misused(Exception):
 class Kernel:
     """A VM, with an allocator that remembers what it gave out.
 
-    `phase`, `index` and `entry` say what is being done, for those who record events; nothing here reads them.
+    `phase`, `index` and `entry` say what is being done: events carry them, no step depends on them.
     """
 
     def __init__(self, machine: Machine, memslots: type[Memslots] = Memslots) -> None:
@@ -72,6 +74,8 @@ class Kernel:
         self.phase = ""
         self.index = 0
         self.entry: BatchEntry | None = None
+        self.mishaps: list[Event] = []
+        self._arch_lock_taken: tuple[str, int, BatchEntry | None] = ("", 0, None)
 
     # -- sets ------------------------------------------------------------------------------------------------
 
@@ -164,6 +168,7 @@ class Kernel:
         if self.slots_arch_lock:
             raise Hung
         self.slots_arch_lock = True
+        self._arch_lock_taken = (self.phase, self.index, self.entry)
 
     def unlock_arch(self) -> None:
         """mutex_unlock(&kvm->slots_arch_lock)."""
@@ -216,34 +221,42 @@ class Kernel:
 
     # -- what goes wrong -------------------------------------------------------------------------------------
 
+    def mishap(self, kind: str, detail: str = "") -> None:
+        """Something that a smooth update does not meet happens at the present step. `detail` is for who records."""
+        entry = self.entry
+        self.mishaps.append(Event(kind, self.phase, self.index, Change.UNKNOWN if entry is None else entry.asked))
+
     def warn(self, why: str) -> None:
         """A WARN fired."""
         self.warned = True
+        self.mishap("warn", why)
 
     def damaged(self, kind: str, victim: SlotObject | None) -> None:
         """A memory error that KASAN would report."""
         self.damage.add(kind)
+        self.mishap("damage", kind if victim is None else f"{kind} of {named(victim)}")
 
     def stray(self, kind: str, victim: SlotObject) -> None:
         """An object was unlinked from a set that does not hold it, or linked twice.
 
         Raises Misused where the sets cannot follow what that does to them.
         """
-        self.corrupt = True
         if not isinstance(self.sets[0][0], LinkedMemslots):
             raise Misused
+        self.corrupt = True
+        self.mishap("stray", f"{kind} of {named(victim)}")
 
     def refused(self, errno: int, why: str) -> None:
-        """A request was refused. Nothing to do, unless someone records."""
+        """A request is refused."""
+        self.mishap("refuse", f"{errorcode.get(errno, '+1')}: {why}")
 
-    def unnoticed(self, what: str) -> None:
-        """An allocation failed that the caller does not notice. Nothing to do, unless someone records."""
-
-    def ended(self, how: Ended) -> None:
-        """The call will never return. Nothing to do, unless someone records."""
-
-    def acting_on(self, change: Change) -> None:
-        """A request has been classified. Nothing to do, unless someone records."""
+    def call_ends(self, end: Ended | None = None) -> None:
+        """The call has returned, or ends otherwise: note that, and a slots_arch_lock that nobody released."""
+        if end is not None:
+            self.mishap(end.ended, end.kind or "")
+        if self.slots_arch_lock:
+            phase, index, entry = self._arch_lock_taken
+            self.mishaps.append(Event("lock", phase, index, Change.UNKNOWN if entry is None else entry.asked))
 
     # -- steps -----------------------------------------------------------------------------------------------
 
@@ -256,7 +269,7 @@ class Kernel:
         old = memslots.lookup(region.slot & 0xFFFF)
         entry.old = old
         if not region.memory_size:
-            self.acting_on(DELETE)
+            entry.asked = DELETE
             if old is None:
                 return self._refusal(EINVAL, "DELETE of a missing slot")
             if self.nr_memslot_pages < old.slot.npages:
@@ -282,9 +295,9 @@ class Kernel:
             elif slot.flags != was.flags:  # INVALID included: a request equal to an INVALID copy is no no-op
                 change = FLAGS_ONLY
             else:
-                self.acting_on(Change.NO_OP)
+                entry.asked = Change.NO_OP
                 return 1
-        self.acting_on(change)
+        entry.asked = change
         if change is not FLAGS_ONLY and memslots.another_id_in(slot):
             return self._refusal(EEXIST, "overlap")
         new = self.new_slot(slot)

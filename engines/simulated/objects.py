@@ -7,6 +7,7 @@ Faithful to include/linux/kvm_host.h, struct kvm_memory_slot and struct kvm_mems
 from bisect import bisect_left, bisect_right, insort
 
 from memslots.slot import Slot
+from memslots.uapi import KVM_MEMSLOT_INVALID
 
 
 class Area:
@@ -28,6 +29,19 @@ class SlotObject:
         self.dirty_bitmap = dirty_bitmap
         self.arch = arch
         self.freed = False
+
+
+def written(slot: Slot) -> str:
+    """A slot in one word, for events: address space, id, base and length in pages."""
+    return f"{slot.as_id}:{slot.id}@{slot.base_gfn:#x}+{slot.npages:#x}"
+
+
+def named(slot_object: SlotObject | None) -> str:
+    """A slot object in a word or two, for events."""
+    if slot_object is None:
+        return "nothing"
+    slot = slot_object.slot
+    return written(slot) + (" INVALID" if slot.flags & KVM_MEMSLOT_INVALID else "")
 
 
 class Memslots:

@@ -46,6 +46,7 @@ def outcome_of(
         _leaked(kernel, linked, returned=ended == "returned"),
         warned,
         kernel.publications,
+        tuple(kernel.mishaps),
     )
 
 

@@ -54,10 +54,10 @@ class ListCall:
         batch_fails = bool(kernel.faults) and kernel.fails("array")
         if batch_fails or self.nent * BATCH_BYTES > KMALLOC_MAX_BYTES:
             self.batch_is_null = True
-            kernel.unnoticed("batch is NULL")
+            kernel.mishap("unnoticed", "batch is NULL")
         swap_is_null = bool(kernel.faults) and kernel.fails("array")
         if swap_is_null:
-            kernel.unnoticed("as_to_swap is NULL")
+            kernel.mishap("unnoticed", "as_to_swap is NULL")
         kernel.batch = self.batch
 
         kernel.phase = "P1"
@@ -214,6 +214,8 @@ class ListCall:
                     return
                 entry.invalid = invalid_slot
                 kernel.invalidate(old, invalid_slot)
+                if not is_move_delete:
+                    kernel.mishap("early-publish", "in the second pass")
                 yield PUBLISHED
                 kernel.replace(old, invalid_slot)  # patch 7: `old` is in no set from here on
             if is_move_delete:

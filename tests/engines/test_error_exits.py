@@ -152,7 +152,7 @@ NO_OPS = {
 
 @pytest.mark.parametrize(("entries", "locks", "both", "leaked"), NO_OPS.values(), ids=NO_OPS.keys())
 def test_x5_a_flagged_no_op_returns_plus_one_and_leaves_what_was_invalidated(
-    entries: list[str], locks: tuple[bool, bool], both: str, leaked: int, case_of: CaseOf, written: Written
+    *, entries: list[str], locks: tuple[bool, bool], both: str, leaked: int, case_of: CaseOf, written: Written
 ) -> None:
     outcome = RfcV1().apply(case_of(MACHINE, *GIVEN, *(f"apply {words}" for words in [*entries, DELETE_2])))
     assert (outcome.ended, outcome.value, outcome.errno) == ("returned", 1, 0)

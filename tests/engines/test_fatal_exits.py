@@ -51,7 +51,7 @@ ROLLBACKS = {
 
 @pytest.mark.parametrize(("words", "fault", "errno", "leaked"), ROLLBACKS.values(), ids=ROLLBACKS.keys())
 def test_x10_the_rollback_of_an_unflagged_entry_publishes_a_freed_invalid_copy(
-    words: str, fault: str, errno: int, leaked: int, case_of: CaseOf, kernel_of: KernelOf, written: Written
+    *, words: str, fault: str, errno: int, leaked: int, case_of: CaseOf, kernel_of: KernelOf, written: Written
 ) -> None:
     case = case_of(MACHINE, *GIVEN, f"apply {words}", f"fault {fault}" if fault else "")
     outcome = RfcV1().apply(case)
@@ -99,6 +99,7 @@ DEAD: dict[str, tuple[list[str], str, str, str | None, tuple[bool, bool], int]] 
 
 @pytest.mark.parametrize(("entries", "fault", "ended", "kind", "locks", "publications"), DEAD.values(), ids=DEAD.keys())
 def test_a_call_that_never_returns_keeps_its_locks(
+    *,
     entries: list[str],
     fault: str,
     ended: str,

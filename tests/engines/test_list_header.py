@@ -40,7 +40,7 @@ EARLY = {
 
 @pytest.mark.parametrize(("header", "faults", "value", "errno", "warned"), EARLY.values(), ids=EARLY.keys())
 def test_a_call_that_ends_before_its_first_entry_changes_nothing(
-    header: str, faults: list[str], value: int, errno: int, warned: bool, case_of: CaseOf
+    *, header: str, faults: list[str], value: int, errno: int, warned: bool, case_of: CaseOf
 ) -> None:
     kinds: dict[str, str] = {}
     for fault in faults:
@@ -77,7 +77,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize(("header", "entry", "kind", "lock", "left"), ARRAYS.values(), ids=ARRAYS.keys())
 def test_a_batch_array_of_more_than_4_mib_is_null_and_nobody_notices(
-    header: str, entry: str, kind: str, lock: bool, left: str, case_of: CaseOf, written: Written
+    *, header: str, entry: str, kind: str, lock: bool, left: str, case_of: CaseOf, written: Written
 ) -> None:
     outcome = RfcV1().apply(case_of(SLOT_0, f"list {header}", entry))
     assert (outcome.ended, outcome.kind, outcome.warned) == ("crashed", kind, False)

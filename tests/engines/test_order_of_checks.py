@@ -65,7 +65,7 @@ CHAIN = [
     ("words", "faults", "errno", "why"), [pytest.param(*row, id=f"step {step}") for step, *row in CHAIN]
 )
 def test_the_first_violated_step_answers(
-    words: str, faults: list[str], errno: int, why: str, case_of: CaseOf, refusals: Refusals
+    *, words: str, faults: list[str], errno: int, why: str, case_of: CaseOf, refusals: Refusals
 ) -> None:
     case = case_of("machine linux-6.1 max_gfn=0x5", SLOT_0, SLOT_1, f"apply {words}", *faults)
     outcome = Serial().apply(case, record=True)

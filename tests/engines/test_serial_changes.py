@@ -74,7 +74,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("given", "words", "change", "active"), CHANGES.values(), ids=CHANGES.keys())
 def test_what_differs_from_the_stored_slot_makes_the_change(
-    given: str, words: str, change: Change, active: str, case_of: CaseOf, written: Written
+    *, given: str, words: str, change: Change, active: str, case_of: CaseOf, written: Written
 ) -> None:
     case = case_of(given, f"apply {words}")
     recorded = Serial().apply(case, record=True)
@@ -141,7 +141,7 @@ INVALID_LEFT = {
 
 @pytest.mark.parametrize(("was", "asked", "warns"), INVALID_LEFT.values(), ids=INVALID_LEFT.keys())
 def test_a_request_equal_to_an_invalid_copy_is_flags_only_and_no_no_op(
-    was: str, asked: str, warns: bool, case_of: CaseOf, kernel_of: KernelOf, written: Written
+    *, was: str, asked: str, warns: bool, case_of: CaseOf, kernel_of: KernelOf, written: Written
 ) -> None:
     """The stored word is compared, INVALID included. A list that failed in its first pass has left it INVALID."""
     case = case_of(

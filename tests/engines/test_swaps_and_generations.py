@@ -78,7 +78,7 @@ def locks_and_publications(outcome: Outcome) -> str:
 @pytest.mark.parametrize(("words", "fault", "errno", "swaps", "order"), OPERATIONS.values(), ids=OPERATIONS.keys())
 @pytest.mark.parametrize(("machine", "spaces"), [("linux-6.1", 2), ("linux-6.18", 1)])
 def test_each_operation_publishes_as_often_as_it_must(
-    machine: str, spaces: int, words: str, fault: str, errno: int, swaps: int, order: str, case_of: CaseOf
+    *, machine: str, spaces: int, words: str, fault: str, errno: int, swaps: int, order: str, case_of: CaseOf
 ) -> None:
     faults = [f"fault {fault}"] if fault else []
     case = case_of(f"machine {machine} max_gfn=0xf", SLOT_0, SLOT_1, f"apply {words}", *faults)

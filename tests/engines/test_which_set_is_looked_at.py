@@ -101,7 +101,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("lines", "errno", "active", "inactive"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_list_is_refused_over_what_its_inactive_set_holds(
-    lines: list[str], errno: int, active: str, inactive: str, case_of: CaseOf, written: Written
+    *, lines: list[str], errno: int, active: str, inactive: str, case_of: CaseOf, written: Written
 ) -> None:
     outcome = RfcV1().apply(case_of(*lines))
     assert (outcome.value, outcome.errno) == (-1, errno)

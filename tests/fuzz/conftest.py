@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command itself, in a process of its own, with as little memory as a CI machine may have."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = (
+    # 512 MB of address space, which what is read from a file must never come near.
+    *("sh", "-c", 'ulimit -v 524288 && exec "$0" "$@"'),
+    str(Path(sys.executable).parent / "sameslots"),
+)
+ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "100", "TERM": "dumb"}
+
+
+def _sameslots(
+    *args: str | Path, stdin: str = "", within: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`within` is a command that runs the command."""
+    return subprocess.run(
+        [*within, *COMMAND, *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        env=ENVIRONMENT | environment,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def sameslots() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `sameslots` with arguments, text on its stdin, and further variables in its environment."""
+    return _sameslots
+
+
+@pytest.fixture(scope="session")
+def started() -> Callable[..., subprocess.Popen[str]]:
+    """Start `sameslots` with pipes on all sides; the test ends it."""
+
+    def started(*args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=ENVIRONMENT,
+        )
+
+    return started
