@@ -26,13 +26,19 @@ def write_junit(path: Path, results: Sequence[Replayed]) -> None:
         errors=str(sum(result.error is not None for result in results)),
     )
     for result in results:
-        case = ET.SubElement(suite, "testcase", classname="sameslots.replay", name=result.path)
+        case = ET.SubElement(suite, "testcase", classname="sameslots.replay", name=_printable(result.path))
         if result.error is not None:
-            ET.SubElement(case, "error", message=result.error)
+            ET.SubElement(case, "error", message=_printable(result.error))
         elif result.surprises:
-            failure = ET.SubElement(case, "failure", message=result.surprises[0])
-            failure.text = "\n".join(result.surprises)
+            surprises = [_printable(surprise) for surprise in result.surprises]
+            failure = ET.SubElement(case, "failure", message=surprises[0])
+            failure.text = "\n".join(surprises)
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _printable(text: str) -> str:
+    """XML has no word for most control characters, nor for file names that are not UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -27,11 +27,11 @@ class LineRunner:
         self.mismatch = False
 
     def results(self, stream: BinaryIO) -> Iterator[str]:
-        """One JSON object for each line of `stream`, in order, without newlines."""
-        while line := stream.readline(MAX_LINE_BYTES + 1):
+        """One JSON object for each line of `stream`, in order, without newlines. Raises BadInput."""
+        while line := _read(stream):
             if len(line) > MAX_LINE_BYTES:
                 while line and not line.endswith(b"\n"):
-                    line = stream.readline(MAX_LINE_BYTES)
+                    line = _read(stream)
                 yield self._error(None, f"expected at most {MAX_LINE_BYTES} bytes a line")
                 continue
             case_id = None
@@ -65,6 +65,14 @@ class LineRunner:
                 "mismatches": mismatches,
             }
         )
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """The next line, cut where it is too long."""
+    try:
+        return stream.readline(MAX_LINE_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{stream.name}: {error.strerror}: expected a file of cases, one JSON object a line") from None
 
 
 def _json_of_findings(verdict: Verdict) -> list[Json]:

@@ -18,17 +18,24 @@ DEFAULT_ENGINE = "rfc-v1"
 
 
 def case_paths(paths: tuple[Path, ...]) -> list[Path]:
-    """The case files that `paths` name: files as they are, folders searched for `*.slots`. Raises BadInput."""
+    """The case files that `paths` name: files as they are, folders searched for `*.slots`.
+
+    What cannot be found stays in its place: it is bad input when it is read, and costs the other files nothing.
+    """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(path.rglob("*.slots"))
-            if not inside:
-                raise BadInput(f"{path}: no case file (*.slots) in this folder")
-            found += inside
+        if _is_folder(path):
+            found += sorted(path.rglob("*.slots")) or [path / "*.slots"]
         else:
             found.append(path)
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def surprises(path: Path, file: CaseFile, reference_name: str, policy: Policy) -> Iterator[str]:
@@ -48,6 +55,7 @@ def surprises(path: Path, file: CaseFile, reference_name: str, policy: Policy) -
         if reference_name in expectations:
             outcome = engine_named(reference_name).apply(file.case)
             yield from _of_outcome(reference_name, outcome, expectations[reference_name])
+            yield from _of_buckets(reference_name, set(), expectations[reference_name])
         for name in engines:
             verdict = Trial(engine_named(reference_name), engine_named(name), policy).verdict(file.case)
             expected = expectations.get(name, [])
@@ -79,6 +87,8 @@ def _of_outcome(name: str, outcome: Outcome, expected: list[Expectation]) -> Ite
     if not named:
         return
     wanted = {e.slot for e in named if e.slot is not None}
+    if wanted and ActiveSlot(name, None) in named:
+        raise BadInput(f"expect {name} active none: there are active slots expected of it too")
     there = {slot for slots in outcome.active for slot in slots}
     for slot in sorted(wanted - there):
         yield f"expected {words_of(ActiveSlot(name, slot))}, which is not there"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from engines.simulated.ended import Ended, Oops
 from engines.simulated.objects import Memslots, SlotObject
-from engines.simulated.rbtree import LEFT, NULL, RIGHT, Node, Patience, Tree, extreme, neighbour
+from engines.simulated.rbtree import LEFT, NULL, RIGHT, Node, Patience, Tree
 from memslots.slot import Slot
 
 _BUCKET_BITS = 7
@@ -70,7 +70,7 @@ class LinkedMemslots(Memslots):
         return nodes
 
     def lookup(self, slot_id: int) -> SlotObject | None:
-        patience = Patience()
+        patience = Patience(len(self._nodes))
         for slot_object in self._in_bucket(_bucket(slot_id)):
             patience.step()
             if slot_object.slot.id == slot_id:
@@ -126,7 +126,7 @@ class LinkedMemslots(Memslots):
         self._gfn_root.erase(self._nodes_of(old).gfn)
 
     def another_id_in(self, slot: Slot) -> bool:
-        patience = Patience()
+        patience = Patience(len(self._nodes))
         start, end = slot.base_gfn, slot.end_gfn
         above = NULL
         at = self._gfn_root.root
@@ -138,27 +138,27 @@ class LinkedMemslots(Memslots):
             else:
                 at = at.child[RIGHT]
         if above is NULL:
-            at = extreme(self._gfn_root, RIGHT)
+            at = self._gfn_root.extreme(RIGHT)
         else:
-            below = neighbour(above, LEFT)
+            below = self._gfn_root.neighbour(above, LEFT)
             at = above if below is NULL else below
         if at is not NULL and _owner(at).end_gfn <= start:
-            at = neighbour(at, RIGHT)
+            at = self._gfn_root.neighbour(at, RIGHT)
         while at is not NULL and _owner(at).base_gfn < end:
             patience.step()
             if _owner(at).id != slot.id:
                 return True
-            at = neighbour(at, RIGHT)
+            at = self._gfn_root.neighbour(at, RIGHT)
         return False
 
     def in_gfn_order(self) -> list[SlotObject]:
         return _met_once(self._along_gfn_tree())
 
     def _along_gfn_tree(self) -> Iterator[SlotObject]:
-        at = extreme(self._gfn_root, LEFT)
+        at = self._gfn_root.extreme(LEFT)
         while at is not NULL:
             yield _object(at)
-            at = neighbour(at, RIGHT)
+            at = self._gfn_root.neighbour(at, RIGHT)
 
     def in_hash_order(self) -> list[SlotObject]:
         return [o for bucket in sorted(self._buckets) for o in _met_once(self._in_bucket(bucket))]

@@ -14,10 +14,6 @@ from engines.simulated.ended import Ended, Oops
 LEFT = 0
 RIGHT = 1
 
-_PATIENCE = 100_000
-"""Steps in one operation that no sound tree of 32767 nodes can need (its depth is below 32)."""
-
-
 class Node:
     """One struct rb_node, zeroed as kzalloc leaves it: red, no parent, no children."""
 
@@ -48,12 +44,13 @@ NULL: Node = _Null()
 
 
 class Patience:
-    """Counts steps and raises Ended("looped") where no sound structure could need as many."""
+    """Counts steps and raises Ended("looped") where no walk that comes to an end could take as many."""
 
     __slots__ = ("_left",)
 
-    def __init__(self) -> None:
-        self._left = _PATIENCE
+    def __init__(self, nodes: int) -> None:
+        """For a walk over a structure into which at most `nodes` nodes were ever linked."""
+        self._left = 2 * nodes + 8
 
     def step(self) -> None:
         """One more step."""
@@ -65,15 +62,18 @@ class Patience:
 class Tree:
     """One struct rb_root, with the cached leftmost node that interval trees keep."""
 
-    __slots__ = ("leftmost", "root")
+    __slots__ = ("leftmost", "linked", "root")
 
     def __init__(self) -> None:
+        self.linked = 0
+        """How often a node was put in: no walk that ends meets more nodes."""
         self.root = NULL
         self.leftmost = NULL
 
     def insert(self, node: Node, side_at: Callable[[Node], int | None]) -> bool:
         """Whether `node` was inserted where `side_at` leads; False where it answers None: the key is there."""
-        patience = Patience()
+        self.linked += 1
+        patience = Patience(self.linked)
         parent = NULL
         side = LEFT
         leftmost = True
@@ -101,6 +101,7 @@ class Tree:
 
     def replace(self, victim: Node, new: Node) -> None:
         """Let `new` take the place of `victim`, whose own pointers say where that is (rb_replace_node)."""
+        self.linked += 1
         parent = victim.parent
         new.parent = parent
         new.black = victim.black
@@ -112,9 +113,9 @@ class Tree:
 
     def erase(self, node: Node) -> None:
         """Take `node` out, believing its pointers; they stay as they are (rb_erase)."""
-        patience = Patience()
+        patience = Patience(self.linked)
         if self.leftmost is node:
-            self.leftmost = neighbour(node, RIGHT)
+            self.leftmost = self.neighbour(node, RIGHT)
         left, right = node.child
         if left is NULL:
             parent, black = node.parent, node.black
@@ -255,33 +256,31 @@ class Tree:
             self._rotate_set_parents(parent, sibling, black=True)
             return
 
-
-def extreme(tree: Tree, side: int) -> Node:
-    """The first (LEFT) or last (RIGHT) node of a tree, or NULL."""
-    patience = Patience()
-    node = tree.root
-    if node is NULL:
-        return NULL
-    while node.child[side] is not NULL:
-        patience.step()
-        node = node.child[side]
-    return node
-
-
-def neighbour(node: Node, side: int) -> Node:
-    """The next (RIGHT) or previous (LEFT) node in order, or NULL (rb_next, rb_prev)."""
-    patience = Patience()
-    if node.parent is node:  # RB_EMPTY_NODE
-        return NULL
-    if node.child[side] is not NULL:
-        node = node.child[side]
-        while node.child[1 - side] is not NULL:
+    def extreme(self, side: int) -> Node:
+        """The first (LEFT) or last (RIGHT) node, or NULL (rb_first, rb_last)."""
+        patience = Patience(self.linked)
+        node = self.root
+        if node is NULL:
+            return NULL
+        while node.child[side] is not NULL:
             patience.step()
-            node = node.child[1 - side]
+            node = node.child[side]
         return node
-    while True:
-        patience.step()
-        parent = node.parent
-        if parent is NULL or node is not parent.child[side]:
-            return parent
-        node = parent
+
+    def neighbour(self, node: Node, side: int) -> Node:
+        """The next (RIGHT) or previous (LEFT) node in order, or NULL (rb_next, rb_prev)."""
+        patience = Patience(self.linked)
+        if node.parent is node:  # RB_EMPTY_NODE
+            return NULL
+        if node.child[side] is not NULL:
+            node = node.child[side]
+            while node.child[1 - side] is not NULL:
+                patience.step()
+                node = node.child[1 - side]
+            return node
+        while True:
+            patience.step()
+            parent = node.parent
+            if parent is NULL or node is not parent.child[side]:
+                return parent
+            node = parent

@@ -245,22 +245,3 @@ def test_a_no_op_that_reaches_the_third_pass_replaces_nothing_by_nothing(case_of
         list(ListCall(kernel, case).steps())
     assert (oops.value.kind, kernel.phase, kernel.warned, kernel.publications) == ("null-dereference", "P3", True, 1)
     assert (kernel.slots_lock, kernel.slots_arch_lock) == (True, True)
-
-
-@pytest.mark.parametrize("invalidate", [1, 2, 128, 255])
-def test_any_value_of_invalidate_slot_but_0_counts(invalidate: int, case_of: CaseOf) -> None:
-    line = "apply slot=0 size=0"
-    flagged = RfcV1().apply(case_of(SLOT_0, f"{line} invalidate_slot={invalidate}"), record=True)
-    assert flagged.events is not None
-    assert [event.phase for event in flagged.events if event.kind == "publish"] == ["P1", "P3"]
-    unflagged = RfcV1().apply(case_of(SLOT_0, f"{line} invalidate_slot=0"), record=True)
-    assert unflagged.events is not None
-    assert [event.phase for event in unflagged.events if event.kind == "publish"] == ["P2", "P3"]
-
-
-def test_header_flags_and_padding_are_never_checked(case_of: CaseOf) -> None:
-    plain = RfcV1().apply(case_of(SLOT_0, DELETE_0, CREATE_2))
-    assert plain.value == 0
-    odd = case_of(SLOT_0, "list header_flags=0xffffffff", f"{DELETE_0} padding={'ff' * 31}", f"{CREATE_2} padding=01")
-    assert odd.header_flags == 0xFFFFFFFF
-    assert RfcV1().apply(odd) == plain

@@ -162,8 +162,9 @@ def test_a_request_equal_to_an_invalid_copy_is_flags_only_and_no_no_op(
     assert kernel.warned == warns
 
 
+@pytest.mark.parametrize("linked", [False, True])
 def test_overlap_misses_a_long_slot_that_begins_before_the_one_below(
-    case_of: CaseOf, kernel_of: KernelOf, written: Written
+    linked: bool, case_of: CaseOf, kernel_of: KernelOf, written: Written
 ) -> None:
     """The search starts at the slot with the greatest base; only rfc-v1 leaves slots that overlap one another."""
     case = case_of(
@@ -171,7 +172,7 @@ def test_overlap_misses_a_long_slot_that_begins_before_the_one_below(
         "apply slot=1 gpa=0x4000 size=0x4000 hva=0x0",
         "apply slot=0 gpa=0x5000 size=0x1000 hva=0x100000000000 invalidate",
     )
-    kernel = kernel_of(case)
+    kernel = kernel_of(case, linked=linked)
     for _ in ListCall(kernel, case).steps():
         pass
     assert written(kernel.walk(0)) == "s0=[0x5000,+0x1000) s1=[0x4000,+0x4000)"

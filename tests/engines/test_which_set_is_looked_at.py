@@ -10,7 +10,7 @@ from engines.simulated.engines import RfcV1, Serial
 from engines.simulated.kernel import Kernel
 from engines.simulated.rfc_v1 import ListCall
 from memslots.case import Case
-from memslots.outcome import Change, Outcome
+from memslots.outcome import Change
 from memslots.slot import SlotSets
 
 CaseOf = Callable[..., Case]
@@ -158,13 +158,6 @@ def test_a_move_is_not_held_against_what_the_list_creates(case_of: CaseOf, writt
     assert Serial().apply(case).errno == EEXIST
 
 
-def test_a_move_onto_the_very_base_that_the_list_creates_is_a_bug(case_of: CaseOf) -> None:
-    outcome = RfcV1().apply(case_of(SLOT_0, "apply slot=2 gpa=0x9000 size=0x1000 hva=0x0", MOVE_0_AWAY))
-    assert (outcome.ended, outcome.kind, outcome.value, outcome.errno) == ("crashed", "bug", None, None)
-    # BUG() in the second pass: nobody unlocks.
-    assert (outcome.slots_lock, outcome.slots_arch_lock) == (True, True)
-
-
 def stepped(case: Case, kernel_of: KernelOf) -> ListCall:
     """The call, run up to the end of its second pass."""
     call = ListCall(kernel_of(case, linked=True), case)
@@ -208,67 +201,3 @@ def test_pending_objects_and_invalid_copies_are_what_a_request_is_compared_with(
 def test_flags_only_on_a_pending_create_replaces_that_object(case_of: CaseOf, kernel_of: KernelOf) -> None:
     first, second = stepped(case_of(NO_OP_0, LOG_0), kernel_of).batch
     assert second.old is first.new is not None
-
-
-STRAY = {
-    # Two entries on one slot: what the first one replaced is in no set when its turn comes.
-    "DELETE twice, flagged": [SLOT_0, DELETE_0, DELETE_0],
-    "MOVE twice, flagged": [
-        SLOT_0,
-        MOVE_0_AWAY,
-        "apply slot=0 gpa=0xb000 size=0x1000 hva=0x100000000000 invalidate",
-    ],
-    "DELETE after MOVE, flagged": [SLOT_0, MOVE_0_AWAY, DELETE_0],
-    "MOVE after DELETE, flagged": [SLOT_0, DELETE_0, MOVE_0_AWAY],
-    "FLAGS_ONLY and a flagged DELETE": [SLOT_0, LOG_0, DELETE_0],
-    # The swap of an unflagged entry turns the sets round under the entries before it.
-    "an unflagged DELETE behind a CREATE": [
-        SLOT_0,
-        "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0",
-        "apply slot=0 size=0",
-    ],
-    "an unflagged MOVE behind a CREATE": [
-        SLOT_0,
-        "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0",
-        "apply slot=0 gpa=0x9000 size=0x1000 hva=0x100000000000",
-    ],
-    "two unflagged DELETEs": [SLOT_0, SLOT_1, "apply slot=0 size=0", "apply slot=1 size=0"],
-    "an unflagged DELETE of a pending CREATE": [
-        SLOT_0,
-        "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0",
-        "apply slot=2 size=0",
-    ],
-}
-
-
-@pytest.mark.parametrize("lines", STRAY.values(), ids=STRAY.keys())
-def test_stale_unlinks_and_double_links_make_the_outcome_corrupt(lines: list[str], case_of: CaseOf) -> None:
-    case = case_of(*lines)
-    outcome = RfcV1().apply(case)
-    assert outcome.corrupt
-    events = RfcV1().apply(case, record=True).events
-    assert events is not None
-    assert [event.kind for event in events if event.kind == "stray"]
-
-
-SOUND = {
-    "an unflagged DELETE before a CREATE": [
-        SLOT_0,
-        "apply slot=0 size=0",
-        "apply slot=2 gpa=0x2000 size=0x1000 hva=0x0",
-    ],
-    "an unflagged MOVE alone": [SLOT_0, "apply slot=0 gpa=0x9000 size=0x1000 hva=0x100000000000"],
-    "an unflagged DELETE here and CREATEs before it there": [
-        SLOT_0,
-        "apply slot=1:2 gpa=0x2000 size=0x1000 hva=0x0",
-        "apply slot=0 size=0",
-    ],
-}
-
-
-@pytest.mark.parametrize("lines", SOUND.values(), ids=SOUND.keys())
-def test_unflagged_deletes_and_moves_work_where_no_entry_stands_before_them(lines: list[str], case_of: CaseOf) -> None:
-    case = case_of(*lines)
-    outcome: Outcome = RfcV1().apply(case)
-    assert (outcome.value, outcome.corrupt, outcome.leaked, outcome.dangling) == (0, False, 0, False)
-    assert outcome.active == outcome.inactive == Serial().apply(case).active

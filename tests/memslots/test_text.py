@@ -106,11 +106,11 @@ def test_canonical_text_is_written_as_it_was_read(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in CANONICAL_LINES if line and not line.startswith("#")])
-@pytest.mark.parametrize("comment", [" why", "", "why", "  = # |", " größer\t→", " \xa0"])
-def test_a_comment_survives_behind_any_line(line: str, comment: str) -> None:
-    text = around(f"{line} #{comment}")
-    assert text_of(read(text)) == text
-    assert read(text).case == read(around(line)).case
+def test_a_comment_survives_behind_any_line(line: str) -> None:
+    for comment in (" why", "", "why", "  = # |", " größer\t→", " \xa0"):
+        text = around(f"{line} #{comment}")
+        assert text_of(read(text)) == text
+        assert read(text).case == read(around(line)).case
 
 
 def test_a_file_of_every_form_is_written_as_it_was_read() -> None:

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The grammar: from a sequence of 48-bit choices to a case, for every sequence there is.
+
+The first choice settles the machine, the profile, what the header says and how many choices are for `given`; each
+further one is a gesture: an entry, or the few entries that a VMM sends for one thing. A gesture is resolved against
+the slots that are live by then, so most of what comes out is plausible, and changing one choice changes little else.
+
+The sequence comes from a seeded generator, from bytes (`choices.py`) or from Hypothesis (`strategies.py`).
+"""
+
+from collections.abc import Sequence
+
+from engines.simulated.plain import PlainVm
+from fuzz.profiles import Profile, profile
+from memslots.case import Case
+from memslots.machine import PROFILES, Machine, machine_of
+from memslots.region import NO_PADDING, Region
+from memslots.slot import Slot
+from memslots.uapi import (
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_MAX_NR_PAGES,
+    KVM_MEM_READONLY,
+    TASK_SIZE_MAX,
+    U32,
+    U64,
+)
+
+CHOICE_BITS = 48
+HVA = 0x1000_0000_0000
+HVA_STRIDE = 1 << 32
+"""How far apart the memory of two ids lies, in bytes: no slot that is let through is longer."""
+MOST_GIVEN = 7
+
+MACHINES: tuple[Machine, ...] = (
+    *[PROFILES["linux-6.1"]] * 5,
+    machine_of("linux-6.1", {"max_gfn": 0xFFF_FFFF}),
+    PROFILES["linux-6.18"],
+    machine_of("linux-6.1", {"readonly": 0}),
+)
+NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
+"""Values of nent at the limits of the list ioctl, and at none."""
+
+_FLAGS = (1 << 2, 1 << 16, 1 << 31, U32)
+_SLOT_IDS = (32763, 32764, 32766, 32767, 0xFFFF)
+_ADDRESS_SPACES = (1, 2, 3, 0xFFFF)
+
+
+def case_of(choices: Sequence[int]) -> Case:
+    """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0."""
+    head = choices[0] if choices else 0
+    machine = MACHINES[head >> 8 & 7]
+    drawn = profile(head & 255)
+    given_choices = min(head >> 11 & 7, MOST_GIVEN)
+    grammar = _Lists(machine, drawn)
+    for choice in choices[1 : 1 + given_choices]:
+        grammar.add(choice)
+    given = grammar.accepted()
+    for choice in choices[1 + given_choices :]:
+        grammar.add(choice)
+    apply = tuple(grammar.regions)
+    header = head >> 14
+    nent, header_flags = _header(header & 31, header >> 5, len(apply))
+    return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags)
+
+
+def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
+    """nent and header flags: the plain truth for most kinds."""
+    match kind:
+        case 31:
+            return NENTS[value % len(NENTS)], 0
+        case 30:
+            return value % (entries + 1), 0
+        case 29:
+            return entries + 1 + value % 3, 0
+        case 28:
+            return entries, 1 << (value & 31)
+    return entries, 0
+
+
+class _Lists:
+    """The regions written so far and the slots that are live behind them, as serial would have it."""
+
+    def __init__(self, machine: Machine, drawn: Profile) -> None:
+        self.machine = machine
+        self.profile = drawn
+        self.vm = PlainVm(machine)
+        self.regions: list[Region] = []
+        self.errnos: list[int] = []
+
+    def accepted(self) -> tuple[Region, ...]:
+        """The regions that serial accepts of those written so far; what follows is another list."""
+        given = tuple(
+            [
+                region._replace(invalidate_slot=0)
+                for region, errno in zip(self.regions, self.errnos, strict=True)
+                if not errno
+            ]
+        )
+        self.regions = []
+        self.errnos = []
+        return given
+
+    def add(self, choice: int) -> None:
+        """Write the entries that one choice asks for."""
+        drawn = self.profile
+        gesture = drawn.gestures[choice & 63]
+        right = drawn.flagged_right[choice >> 6 & 63]
+        slot_id = choice >> 12 & (drawn.ids - 1)
+        as_id = int(drawn.second_space and self.machine.address_spaces > 1 and choice >> 15 & 3 == 3)
+        base = choice >> 17 & (drawn.grid - 1)
+        npages = 1 + (choice >> 22 & 3)
+        flags = drawn.flags[choice >> 24 & 3]
+        rest = choice >> 26
+        old = self.vm.slots[as_id].get(slot_id)
+        if old is None and gesture in _NEED_A_SLOT:
+            old = self._any_slot(as_id, slot_id)
+        if old is None and gesture in _NEED_A_SLOT:
+            gesture = "put"
+        match gesture:
+            case "put":
+                # The lowest bits of what is left: an entry of size 0, another hva, the place of another slot.
+                npages = 0 if rest & 15 == 15 else npages
+                hva = _hva(as_id, slot_id) + (1 << 20 if rest >> 4 & 15 == 15 else 0)
+                if rest >> 8 & 1:
+                    base = self._beside(as_id, rest >> 9, base, npages)
+                self._write(as_id, slot_id, base, npages, hva, flags, right)
+            case "boundary":
+                self._boundary(as_id, slot_id, base, npages, flags, right, rest)
+            case "reset":
+                self._reset(as_id, right)
+            case "log all":
+                self._log_all(as_id, rest & 1)
+            case _:
+                assert old is not None
+                self._change(gesture, old, base, flags, right, rest)
+
+    def _any_slot(self, as_id: int, slot_id: int) -> Slot | None:
+        """A live slot that stands in for `slot_id`, so that references resolve."""
+        live = self.vm.slots[as_id]
+        if not live:
+            return None
+        return live[min(live, key=lambda other: other ^ slot_id)]
+
+    def _beside(self, as_id: int, rest: int, base: int, npages: int) -> int:
+        """A base that touches, overlaps or equals some live slot, or `base` if there is none."""
+        other = self._any_slot(as_id, rest & 7)
+        if other is None:
+            return base
+        where = rest >> 3 & 3
+        return max((other.base_gfn, other.end_gfn, other.base_gfn - npages, other.end_gfn - 1)[where], 0)
+
+    def _write(self, as_id: int, slot_id: int, base: int, npages: int, hva: int, flags: int, right: bool) -> None:
+        """Write an entry, flagged if that is as the RFC wants it (`right`), or not."""
+        shift = self.machine.page_shift
+        old = self.vm.slots[as_id].get(slot_id)
+        if npages == 0:
+            region = Region(as_id << 16 | slot_id, 0, 0, 0, 0, int(right))
+        else:
+            moves = old is not None and old.base_gfn != base
+            region = Region(as_id << 16 | slot_id, flags, base << shift, npages << shift, hva, int(moves == right))
+        self._append(region)
+
+    def _append(self, region: Region) -> None:
+        self.regions.append(region)
+        self.errnos.append(self.vm.set_memory_region(region))
+
+    def _delete(self, old: Slot, right: bool) -> None:
+        self._write(old.as_id, old.id, 0, 0, 0, 0, right)
+
+    def _create(self, old: Slot, base: int, npages: int, flags: int, right: bool, slot_id: int = -1) -> None:
+        as_id = old.as_id
+        self._write(as_id, old.id if slot_id < 0 else slot_id, base, npages, old.userspace_addr, flags, right)
+
+    def _change(self, gesture: str, old: Slot, base: int, flags: int, right: bool, rest: int) -> None:
+        """The gestures that change a live slot."""
+        match gesture:
+            case "delete":
+                self._delete(old, right)
+            case "move":
+                to = self._beside(old.as_id, rest >> 1, base, old.npages) if rest & 1 else base
+                self._create(old, to, old.npages, old.flags if rest >> 6 & 3 else flags, right)
+            case "flags":
+                wanted = old.flags ^ KVM_MEM_LOG_DIRTY_PAGES if rest & 7 else flags
+                self._create(old, old.base_gfn, old.npages, wanted, right)
+            case "no-op":
+                self._create(old, old.base_gfn, old.npages, old.flags, right)
+            case "resize":
+                self._delete(old, right)
+                self._create(old, old.base_gfn, 1 + (rest & 7), old.flags, True)
+            case "toggle":
+                self._delete(old, right)
+                self._create(old, old.base_gfn, old.npages, old.flags ^ KVM_MEM_READONLY, True)
+            case "split":
+                self._delete(old, right)
+                first = 1 + (rest & 3) % old.npages
+                self._create(old, old.base_gfn, first, old.flags, True)
+                free = (old.id + 1 + (rest >> 2 & 3)) & (self.profile.ids - 1)
+                self._create(old, old.base_gfn + first, max(old.npages - first, 1), flags, True, free)
+            case "merge":
+                other = self._any_slot(old.as_id, old.id ^ 1 ^ (rest & 6)) or old
+                first_gfn = min(old.base_gfn, other.base_gfn)
+                pages = max(old.end_gfn, other.end_gfn) - first_gfn
+                self._delete(old, right)
+                if other.id != old.id:
+                    self._delete(other, True)
+                self._create(old, first_gfn, pages, old.flags, True)
+            case "exchange":
+                other = self._any_slot(old.as_id, old.id ^ 1 ^ (rest & 6)) or old
+                if rest >> 3 & 1:
+                    self._create(old, other.base_gfn, old.npages, old.flags, right)
+                    self._create(other, old.base_gfn, other.npages, other.flags, True)
+                    return
+                self._delete(old, right)
+                if other.id != old.id:
+                    self._delete(other, True)
+                    self._create(other, old.base_gfn, other.npages, other.flags, True)
+                self._create(old, other.base_gfn, old.npages, old.flags, True)
+
+    def _reset(self, as_id: int, right: bool) -> None:
+        """All slots deleted and created again, as at the reset of a VM."""
+        live = sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]
+        for slot in live:
+            self._delete(slot, right)
+        for slot in live:
+            self._create(slot, slot.base_gfn, slot.npages, slot.flags, True)
+
+    def _log_all(self, as_id: int, on: int) -> None:
+        """LOG_DIRTY_PAGES for every slot, as at the start (or the end) of a migration."""
+        for slot in sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]:
+            flags = slot.flags & ~KVM_MEM_LOG_DIRTY_PAGES | on
+            self._create(slot, slot.base_gfn, slot.npages, flags, True)
+
+    def _boundary(self, as_id: int, slot_id: int, base: int, npages: int, flags: int, right: bool, rest: int) -> None:
+        """An entry with one field at a limit, one below or one above it."""
+        machine = self.machine
+        shift, page = machine.page_shift, machine.page_size
+        old = self.vm.slots[as_id].get(slot_id)
+        size = npages << shift
+        if old is not None:  # a change of what is there, so that limits meet MOVEs too
+            size = old.npages << shift
+            flags = old.flags
+        fields = {
+            "slot": as_id << 16 | slot_id,
+            "flags": flags,
+            "guest_phys_addr": base << shift,
+            "memory_size": size,
+            "userspace_addr": _hva(as_id, slot_id),
+        }
+        value = rest >> 4
+        near = (value >> 4 & 3) - 1  # one below, at, above; and two above
+        match rest & 15:
+            case 0:
+                fields["flags"] = _FLAGS[value & 3] | flags
+            case 1:
+                fields["slot"] = as_id << 16 | _SLOT_IDS[value % len(_SLOT_IDS)]
+            case 2:
+                fields["slot"] = _ADDRESS_SPACES[value & 3] << 16 | slot_id
+            case 3 | 4 | 5 | 6:
+                top = (machine.max_gfn + 1 << shift) - size + near * page
+                fields["guest_phys_addr"] = max(top, 0) & U64
+            case 7:
+                fields["guest_phys_addr"] |= (1, page >> 1, page - 1, 1)[value & 3]
+            case 8:
+                fields["guest_phys_addr"] = (1 << 64) - size + near * page & U64
+            case 9:
+                fields["memory_size"] = size + (1, page >> 1, page - 1, 1 << 63)[value & 3] & U64
+            case 10:
+                # Let through only where something else refuses it: metadata of so many pages is no test.
+                fields["memory_size"] = KVM_MEM_MAX_NR_PAGES + near << shift
+            case 11:
+                fields["userspace_addr"] |= (1, page >> 1, page - 1, 1)[value & 3]
+            case 12:
+                fields["userspace_addr"] = TASK_SIZE_MAX - size + near * page & U64
+            case 13:
+                fields["memory_size"] = 0
+                fields["flags"] = (1, 2, 4, 1 << 16)[value & 3]
+            case 14:
+                fields["memory_size"] = 0
+                fields["guest_phys_addr"] = (1, page, U64, 0)[value & 3]
+            case 15:
+                fields["memory_size"] = 0
+                fields["userspace_addr"] = (1, TASK_SIZE_MAX, TASK_SIZE_MAX + page, 0)[value & 3]
+        deletes = fields["memory_size"] == 0
+        moves = old is not None and fields["guest_phys_addr"] != old.base_gfn << shift
+        flagged = (1, 1, 2, 255)[value >> 6 & 3] if (deletes or moves) == right else 0
+        padding = bytes([value >> 8 & 255]) * 31 if value >> 16 & 63 == 63 else NO_PADDING
+        self._append(Region(**fields, invalidate_slot=flagged, padding=padding))
+
+
+_NEED_A_SLOT = frozenset(("delete", "move", "flags", "no-op", "resize", "split", "merge", "exchange", "toggle"))
+
+
+def _hva(as_id: int, slot_id: int) -> int:
+    return HVA + (as_id << 3 | slot_id) * HVA_STRIDE

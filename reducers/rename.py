@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Passes that give things smaller names, all at once: ids, address spaces, addresses. And order."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+from memslots.case import Case
+from memslots.region import Region
+from reducers.problem import Problem
+
+
+def each_region(case: Case, change: Callable[[Region], Region]) -> Case:
+    """The case with every region changed alike."""
+    return replace(case, given=tuple(map(change, case.given)), apply=tuple(map(change, case.apply)))
+
+
+def with_field(region: Region, field: str, value: int | bytes) -> Region:
+    """The region with one field changed."""
+    return region._replace(**{field: value})  # type: ignore[arg-type]  # padding is bytes, the others are numbers
+
+
+def with_value(case: Case, field: str, value: int | bytes, other: int | bytes) -> Case:
+    """The case with `other` wherever a region has `value` in `field`."""
+    return each_region(case, lambda r: with_field(r, field, other) if getattr(r, field) == value else r)
+
+
+def flatten_given(problem: Problem) -> None:
+    """Let each slot of `given` be made by one CREATE that says what it came to; orders it by slot."""
+    final: dict[int, Region] = {}
+    for region in problem.case.given:
+        if region.memory_size:
+            final[region.slot] = region
+        else:
+            final.pop(region.slot, None)
+    problem.consider(replace(problem.case, given=tuple(final.values())))
+    problem.consider(replace(problem.case, given=tuple(sorted(problem.case.given))))
+
+
+def renumber(problem: Problem) -> None:
+    """Number the slots by first appearance in the list, and bring all of them into address space 0."""
+    regions = problem.case.apply + problem.case.given
+    ids = {slot_id: i for i, slot_id in enumerate(dict.fromkeys(r.slot & 0xFFFF for r in regions))}
+    slots = {slot: i for i, slot in enumerate(dict.fromkeys(r.slot for r in regions))}
+    problem.consider(each_region(problem.case, lambda r: r._replace(slot=slots[r.slot])))
+    problem.consider(
+        each_region(
+            problem.case, lambda r: r._replace(slot=r.slot & ~0xFFFF | ids.get(r.slot & 0xFFFF, r.slot & 0xFFFF))
+        )
+    )
+    problem.consider(each_region(problem.case, lambda r: r._replace(slot=r.slot & 0xFFFF)))
+    for slot in sorted({r.slot for r in problem.case.given + problem.case.apply}):
+        used = {r.slot for r in problem.case.given + problem.case.apply}
+        free = next(i for i in count() if i not in used)
+        problem.consider(with_value(problem.case, "slot", slot, free))
+
+
+def compress_addresses(problem: Problem) -> None:
+    """Put the ends of all regions on small places, in their order: what touches goes on touching."""
+    page = problem.case.machine.page_size
+    problem.consider(each_region(problem.case, lambda r: r._replace(userspace_addr=0)))
+    values = sorted({r.userspace_addr for r in problem.case.given + problem.case.apply})
+    ranks = {value: i * page for i, value in enumerate(values)}
+    problem.consider(each_region(problem.case, lambda r: r._replace(userspace_addr=ranks[r.userspace_addr])))
+    problem.consider(each_region(problem.case, lambda r: r._replace(memory_size=min(r.memory_size, page))))
+    _compress_gfns(problem, page)
+
+
+def _compress_gfns(problem: Problem, page: int) -> None:
+    sized = [r for r in problem.case.given + problem.case.apply if r.memory_size]
+    ends = sorted({end for r in sized for end in (r.guest_phys_addr, r.guest_phys_addr + r.memory_size)})
+    place = {end: i * page for i, end in enumerate(ends)}
+
+    def compressed(region: Region) -> Region:
+        if not region.memory_size:
+            return region._replace(guest_phys_addr=0)
+        first = place[region.guest_phys_addr]
+        return region._replace(
+            guest_phys_addr=first, memory_size=place[region.guest_phys_addr + region.memory_size] - first
+        )
+
+    problem.consider(each_region(problem.case, compressed))
+    bases = sorted({r.guest_phys_addr for r in problem.case.given + problem.case.apply})
+    starts = {base: i * page for i, base in enumerate(bases)}
+    problem.consider(each_region(problem.case, lambda r: r._replace(guest_phys_addr=starts[r.guest_phys_addr])))
+
+
+def order(problem: Problem) -> None:
+    """Swap neighbours that stand the wrong way round, in the list and in `given`, while that changes nothing."""
+    for field in ("apply", "given"):
+        again = True
+        while again:
+            again = False
+            regions: tuple[Region, ...] = getattr(problem.case, field)
+            for i in range(len(regions) - 1):
+                swapped = (*regions[:i], regions[i + 1], regions[i], *regions[i + 2 :])
+                if problem.consider(replace(problem.case, **{field: swapped})):  # type: ignore[arg-type]  # a field of regions
+                    again = True
+                    break

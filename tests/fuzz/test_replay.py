@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Replay: whatever does not come out as a file says is said, both ways, and nothing else is."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzz.junit import Replayed, write_junit
+from fuzz.replay import case_paths, surprises
+from memslots.errors import BadInput
+from memslots.textreader import parse_case
+from memslots.textwords import ORACLES
+from oracles.judge import ORACLES as JUDGES
+from oracles.policy import Policy
+
+Sameslots = Callable[..., subprocess.CompletedProcess[str]]
+
+GROW = """\
+slots 1
+given slot=0 gpa=0x0 size=0x10000 hva=0x100000000000
+given slot=1 gpa=0x10000 size=0x10000 hva=0x100000010000
+apply slot=0 size=0 invalidate
+apply slot=0 gpa=0x0 size=0x20000 hva=0x100000000000
+"""
+"""Serial refuses entry 1 with EEXIST; rfc-v1 answers the same and leaves slot 0 INVALID."""
+CREATE = "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
+"""All are of one mind: slot 0 is there."""
+SLOT_0 = "active slot=0 base_gfn=0x0 npages=0x1 hva=0x0"
+FLAGGED_NO_OP = """\
+slots 1
+given slot=0 gpa=0x0 size=0x1000 hva=0x0
+apply slot=0 gpa=0x0 size=0x1000 hva=0x0 invalidate
+"""
+"""Serial answers 0, rfc-v1 answers 1."""
+HANG = "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0 invalidate\n"
+"""Serial creates slot 0, rfc-v1 never comes back."""
+CRASH = """\
+slots 1
+given slot=0 gpa=0x0 size=0x1000 hva=0x0
+apply slot=0 gpa=0x0 size=0x1000 hva=0x0
+"""
+"""Serial answers 0, rfc-v1 dereferences NULL."""
+
+
+def replayed(text: str, *expect: str, reference: str = "serial", policy: Policy = Policy.ATOMIC) -> list[str]:
+    lines = [*text.splitlines(), *(f"expect {line}" for line in expect)]
+    return list(surprises(Path("x.slots"), parse_case(lines), reference, policy))
+
+
+def on_record(text: str) -> list[str]:
+    """The expect lines that put every mismatch of rfc-v1 on record."""
+    return [line.removeprefix("not on record: ") for line in replayed(text) if line.startswith("not on record: rfc-v1")]
+
+
+def test_what_comes_out_as_the_file_says_is_no_surprise() -> None:
+    buckets = on_record(GROW)
+    assert {bucket.split(" ")[1] for bucket in buckets} == {"invariants", "final_slots", "balance"}
+    assert (
+        replayed(
+            GROW,
+            "serial refused EEXIST at 1",
+            "serial refused EEXIST",
+            "serial active slot=1 base_gfn=0x10 npages=0x10 hva=0x100000010000",
+            "rfc-v1 refused EEXIST",
+            "rfc-v1 active slot=0 base_gfn=0x0 npages=0x10 hva=0x100000000000 flags=INVALID",
+            "rfc-v1 active slot=1 base_gfn=0x10 npages=0x10 hva=0x100000010000",
+            *buckets,
+        )
+        == []
+    )
+    assert replayed(CREATE, "serial ok", f"serial {SLOT_0}", "rfc-v1 ok", f"rfc-v1 {SLOT_0}", "rfc-v1 agrees") == []
+    assert replayed(FLAGGED_NO_OP, "rfc-v1 returned 1", *on_record(FLAGGED_NO_OP)) == []
+    assert replayed(HANG, "rfc-v1 hung", *on_record(HANG)) == []
+    assert replayed(CRASH, "rfc-v1 crashed null-dereference", *on_record(CRASH)) == []
+
+
+def test_each_mismatch_that_is_not_named_is_not_on_record() -> None:
+    buckets = on_record(GROW)
+    for missing in buckets:
+        named = [bucket for bucket in buckets if bucket != missing]
+        assert replayed(GROW, *named) == [f"not on record: {missing}"]
+
+
+def test_a_file_that_agrees_names_no_mismatch_and_excuses_none() -> None:
+    assert replayed(GROW, "rfc-v1 agrees") == [f"not on record: {bucket}" for bucket in on_record(GROW)]
+    with pytest.raises(BadInput, match=r"^x\.slots: expect rfc-v1 agrees: there are mismatches expected of it too$"):
+        replayed(GROW, "rfc-v1 agrees", *on_record(GROW))
+
+
+def test_a_mismatch_that_does_not_come_out_has_vanished() -> None:
+    gone = "rfc-v1 final_slots ok EINVAL P1 MOVE refuse"
+    assert replayed(CREATE, gone) == [f"vanished: {gone}"]
+    assert replayed(GROW, *on_record(GROW), gone) == [f"vanished: {gone}"]
+
+
+def test_a_mismatch_of_the_reference_with_itself_has_vanished_too() -> None:
+    gone = "serial final_slots ok EINVAL P1 MOVE refuse"
+    assert replayed(CREATE, gone) == [f"vanished: {gone}"]
+    assert replayed(CREATE, "serial agrees") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "got"),
+    [
+        (CREATE, "serial refused EEXIST", "serial ok"),
+        (CREATE, "serial refused EEXIST at 0", "serial ok"),
+        (CREATE, "rfc-v1 hung", "rfc-v1 ok"),
+        (CREATE, "rfc-v1 returned 1", "rfc-v1 ok"),
+        (CREATE, "rfc-v1 crashed bug", "rfc-v1 ok"),
+        (GROW, "serial ok", "serial refused EEXIST at 1"),
+        (GROW, "serial refused EINVAL", "serial refused EEXIST at 1"),
+        (GROW, "serial refused EINVAL at 1", "serial refused EEXIST at 1"),
+        (GROW, "serial refused EEXIST at 0", "serial refused EEXIST at 1"),
+        (GROW, "rfc-v1 refused EINVAL", "rfc-v1 refused EEXIST"),
+        # It answers the list, and cannot be held to an entry.
+        (GROW, "rfc-v1 refused EEXIST at 1", "rfc-v1 refused EEXIST"),
+        (FLAGGED_NO_OP, "rfc-v1 ok", "rfc-v1 returned 1"),
+        (HANG, "rfc-v1 ok", "rfc-v1 hung"),
+        (HANG, "rfc-v1 looped", "rfc-v1 hung"),
+        (HANG, "rfc-v1 crashed bug", "rfc-v1 hung"),
+        (CRASH, "rfc-v1 hung", "rfc-v1 crashed null-dereference"),
+        (CRASH, "rfc-v1 crashed bug", "rfc-v1 crashed null-dereference"),
+    ],
+)
+def test_another_ending_is_a_surprise(text: str, expected: str, got: str) -> None:
+    assert replayed(text, *on_record(text), expected) == [f"expected {expected}, got {got}"]
+
+
+def test_a_wrong_active_slot_is_not_there_and_the_right_one_not_expected() -> None:
+    wrong = "rfc-v1 active slot=0 base_gfn=0x0 npages=0x2 hva=0x0"
+    assert replayed(CREATE, wrong) == [f"expected {wrong}, which is not there", f"not expected: rfc-v1 {SLOT_0}"]
+
+
+@pytest.mark.parametrize("part", ["slot=1", "slot=1:0", "base_gfn=0x1", "npages=0x2", "hva=0x1000", "flags=INVALID"])
+def test_every_part_of_an_active_slot_is_held_to(part: str) -> None:
+    key, _ = part.split("=")
+    words = [word for word in SLOT_0.split(" ") if not word.startswith(f"{key}=")]
+    line = " ".join(["serial", *words, part])
+    assert len(replayed(CREATE, line)) == 2
+
+
+def test_an_active_slot_that_is_not_named_is_a_surprise_if_another_is() -> None:
+    assert replayed(GROW.replace("apply slot=0 size=0 invalidate\n", ""), "serial ok", f"serial {SLOT_0}") != []
+    one = "serial active slot=1 base_gfn=0x10 npages=0x10 hva=0x100000010000"
+    other = "serial active slot=0 base_gfn=0x0 npages=0x10 hva=0x100000000000"
+    two_slots = GROW.replace("apply slot=0 size=0 invalidate\n", "")
+    buckets = on_record(two_slots)
+    assert replayed(two_slots, *buckets, one, other) == []
+    assert replayed(two_slots, *buckets, one) == [f"not expected: {other}"]
+
+
+def test_none_active_means_none() -> None:
+    delete = "slots 1\ngiven slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=0 size=0 invalidate\n"
+    assert replayed(delete, "serial active none", "rfc-v1 active none") == []
+    assert replayed(CREATE, "serial active none") == [f"not expected: serial {SLOT_0}"]
+    with pytest.raises(
+        BadInput, match=r"^x\.slots: expect serial active none: there are active slots expected of it too$"
+    ):
+        replayed(CREATE, "serial active none", f"serial {SLOT_0}")
+
+
+def test_what_is_right_of_a_refused_list_is_up_to_the_policy() -> None:
+    two = "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=1 gpa=0x0 size=0x1000 hva=0x0\n"
+    atomic, prefix = (
+        {line.split(" ")[4] for line in replayed(two, policy=policy) if line.startswith("not on record: rfc-v1 ")}
+        for policy in Policy
+    )
+    assert "final_slots" not in atomic
+    assert "final_slots" in prefix
+
+
+def test_the_engines_that_a_file_names_are_run_and_the_list_ioctl_if_it_names_none() -> None:
+    assert replayed(FLAGGED_NO_OP) == replayed(FLAGGED_NO_OP, "serial ok") != []
+    assert replayed(FLAGGED_NO_OP, "serial ok", "rfc-v1 returned 1") == replayed(FLAGGED_NO_OP)
+    [swapped] = replayed(FLAGGED_NO_OP, "serial ok", reference="rfc-v1")
+    assert swapped.startswith("not on record: serial error_codes ")
+
+
+def test_an_engine_that_does_not_exist_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"^x\.slots: expect kvm ok: no such engine, expected one of serial, rfc-v1"):
+        replayed(CREATE, "kvm ok")
+
+
+def test_a_given_region_that_serial_refuses_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"^x\.slots: given 1: the serial ioctl refuses it \(EEXIST\)"):
+        replayed(GROW.replace("gpa=0x10000", "gpa=0x8000"))
+
+
+def test_every_oracle_can_be_expected_of_an_engine() -> None:
+    assert set(ORACLES) == set(JUDGES)
+
+
+def test_folders_are_searched_and_files_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("z.slots", "b/a.slots", "b/b.slots", "b/notes.txt", "other.txt"):
+        (tmp_path / name).touch()
+    found = case_paths((tmp_path / "other.txt", tmp_path, tmp_path / "missing.slots"))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        *("other.txt", "b/a.slots", "b/b.slots", "z.slots", "missing.slots"),
+    ]
+
+
+def test_the_exit_code_is_0_if_all_is_as_expected_and_1_if_not(tmp_path: Path, sameslots: Sameslots) -> None:
+    (tmp_path / "good").mkdir()
+    good, bad = tmp_path / "good" / "create.slots", tmp_path / "no-op.slots"
+    good.write_text(CREATE + "expect serial ok\nexpect rfc-v1 agrees\n")
+    bad.write_text(FLAGGED_NO_OP)
+    ran = sameslots("replay", tmp_path / "good")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "1 replayed: 1 as expected, 0 not, 0 bad\n", "")
+    junit = tmp_path / "junit.xml"
+    ran = sameslots("replay", tmp_path, "--junit", junit)
+    surprise, summary = ran.stdout.splitlines()
+    assert surprise == f"{bad}: {replayed(FLAGGED_NO_OP)[0]}"
+    assert summary == "2 replayed: 1 as expected, 1 not, 0 bad"
+    assert (ran.returncode, ran.stderr) == (1, "")
+    first, second = ET.parse(junit).iter("testcase")
+    assert (first.get("name"), len(first)) == (str(good), 0)
+    assert (second.get("name"), second[0].get("message")) == (str(bad), replayed(FLAGGED_NO_OP)[0])
+
+
+def test_the_reference_and_the_policy_can_be_told(tmp_path: Path, sameslots: Sameslots) -> None:
+    path = tmp_path / "x.slots"
+    path.write_text(FLAGGED_NO_OP + "expect rfc-v1 returned 1\nexpect rfc-v1 agrees\n")
+    ran = sameslots("replay", path, "--reference", "rfc-v1", "--policy", "prefix")
+    assert (ran.returncode, ran.stdout) == (0, "1 replayed: 1 as expected, 0 not, 0 bad\n")
+
+
+def read_back(path: Path, results: list[Replayed]) -> ET.Element:
+    write_junit(path, results)
+    suites = ET.parse(path).getroot()
+    assert suites.tag == "testsuites"
+    [suite] = suites
+    return suite
+
+
+def test_a_report_counts_and_says_what_the_replay_found(tmp_path: Path) -> None:
+    suite = read_back(
+        tmp_path / "junit.xml",
+        [
+            Replayed("a.slots"),
+            Replayed("b.slots", ("expected serial ok, got serial hung", "vanished: x")),
+            Replayed("c.slots", error="c.slots: empty"),
+            Replayed("d.slots", ("not on record: x",)),
+        ],
+    )
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "2", "1")
+    assert [case.get("name") for case in suite] == ["a.slots", "b.slots", "c.slots", "d.slots"]
+    assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"], ["failure"]]
+    assert suite[1][0].get("message") == "expected serial ok, got serial hung"
+    assert suite[1][0].text == "expected serial ok, got serial hung\nvanished: x"
+    assert suite[2][0].get("message") == "c.slots: empty"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<a & \"b\" 'c'> ]]>", "<a & \"b\" 'c'> ]]>"),
+        ("größer → 𝄞", "größer → 𝄞"),
+        ("a\x01\x1b[31m\x7f\x9b", r"a\x01\x1b[31m\x7f\x9b"),
+        ("a\nb\tc\rd", r"a\nb\tc\rd"),
+        ("\ufffe\uffff", r"\ufffe\uffff"),
+        # A file name that is not UTF-8.
+        ("b\udcffd.slots", r"b\udcffd.slots"),
+    ],
+)
+def test_a_report_escapes_what_xml_cannot_hold(text: str, shown: str, tmp_path: Path) -> None:
+    results = [Replayed(text, (text, text)), Replayed(text, error=text)]
+    (failing, failure), (erring, error) = ((case, case[0]) for case in read_back(tmp_path / "junit.xml", results))
+    assert failing.get("name") == erring.get("name") == shown
+    assert failure.get("message") == error.get("message") == shown
+    assert failure.text == f"{shown}\n{shown}"
+
+
+@settings(deadline=None)
+@given(text=st.text(st.characters()))
+def test_a_report_is_xml_whatever_it_holds(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-junit.xml"
+    suite = read_back(path, [Replayed(text, (text,)), Replayed(text, error=text)])
+    if text.isprintable():
+        assert [case.get("name") for case in suite] == [text, text]
+        assert suite[0][0].text == (text or None)
