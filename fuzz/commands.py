@@ -4,6 +4,7 @@
 import os
 import re
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -33,7 +34,8 @@ _policy = click.option(
     show_default=True,
     help="What a refused list must leave: the state before it, or the reference's at its first refusal.",
 )
-_PATH = click.Path(path_type=Path)
+# Whether a file can be read is found out by reading it, so that one that cannot does not end a replay of many.
+_PATH = click.Path(path_type=Path, readable=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +54,9 @@ def cli() -> None:
 )
 def run(engines: tuple[str, ...], reference: str, policy: str, keep_going: bool, source: str) -> int:
     """Apply cases in the JSON Lines form and write a result a line."""
+    engines = tuple(dict.fromkeys(engines))
+    if keep_going and "serial" not in engines:
+        raise click.UsageError("--keep-going is for serial: expected --engine serial")
     trials = [
         Trial(engine_named(reference), engine_named(name), Policy(policy)) for name in engines if name != reference
     ]
@@ -129,6 +134,8 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | N
 
 def _opened(source: str) -> BinaryIO:
     if source == "-":
+        if sys.stdin is None:
+            raise BadInput("standard input is closed: expected cases, one JSON object a line")
         return sys.stdin.buffer
     try:
         return Path(source).open("rb")
@@ -138,20 +145,42 @@ def _opened(source: str) -> BinaryIO:
 
 def main() -> NoReturn:
     """The entry point: run a command and exit with its code."""
+    # A file name need not be UTF-8, and a terminal need not show all that is.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    code = _run_cli()
     try:
-        code = cli.main(prog_name="sameslots", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = INTERRUPTED
-    except KeyboardInterrupt:
-        code = INTERRUPTED
+        sys.stdout.flush()
+    except OSError as error:
+        code = _output_failed(error)
+    sys.exit(code)
+
+
+def _run_cli() -> int:
+    try:
+        # Not cli.main(): it would answer a closed pipe itself, with the exit code of a mismatch.
+        with cli.make_context("sameslots", sys.argv[1:]) as context:
+            return int(cli.invoke(context) or NOTHING_NEW)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
-        code = BAD_INPUT
+        return BAD_INPUT
     except BadInput as error:
         click.echo(f"sameslots: {error}", err=True)
-        code = BAD_INPUT
-    except BrokenPipeError:
-        # The reader has gone: nothing that is left to say can reach it, nor the flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = BROKEN_PIPE
-    sys.exit(code)
+        return BAD_INPUT
+    except OSError as error:
+        return _output_failed(error)
+
+
+def _output_failed(error: OSError) -> int:
+    """The exit code where standard output takes no more: its reader has gone (as for a signal), or its disk is full."""
+    # Nothing that is left to say can reach it, nor may the flush at exit try.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    click.echo(f"sameslots: standard output: {error.strerror}", err=True)
+    return BAD_INPUT

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from engines.protocol import Engine
 from memslots.case import Case
-from memslots.outcome import Outcome
-from oracles.bucket import bucket_of
+from memslots.outcome import Event, Outcome
+from oracles.bucket import bucket_of, parting_event
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
@@ -14,11 +14,12 @@ from oracles.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A mismatch and its bucket."""
+    """A mismatch, the event where engine and reference part, and the bucket."""
 
     engine: str
     reference: str
     mismatch: Mismatch
+    parting: Event | None
     bucket: str
 
 
@@ -50,10 +51,10 @@ class Trial:
     def verdict(self, case: Case) -> Verdict:
         """The same, with the bucket of each mismatch."""
         reference, outcome, judgement = self.judge(case)
-        findings = tuple(
-            [
-                Finding(self.engine.name, self.reference.name, mismatch, bucket_of(mismatch, reference, outcome))
-                for mismatch in judgement.mismatches
-            ]
-        )
+        findings = tuple([self._finding(mismatch, reference, outcome) for mismatch in judgement.mismatches])
         return Verdict(reference, outcome, findings, judgement.allowances)
+
+    def _finding(self, mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> Finding:
+        parting = parting_event(mismatch, reference, outcome)
+        bucket = bucket_of(mismatch, reference, outcome, parting)
+        return Finding(self.engine.name, self.reference.name, mismatch, parting, bucket)

@@ -2,8 +2,17 @@
 """What is raised when input is wrong. A kernel's refusal is data (`Outcome`), never one of these."""
 
 
+def on_one_line(text: str, most: int = 400) -> str:
+    """The text shortened, with what does not print escaped."""
+    shown = text if len(text) <= most else text[: most - 3] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in shown)
+
+
 class BadInput(Exception):
     """Input that cannot be used. Its text is one line that says what was found and what was expected."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(on_one_line(text))
 
 
 class BadLine(BadInput):
@@ -11,8 +20,7 @@ class BadLine(BadInput):
 
     def __init__(self, path: str, lineno: int, line: str, expected: str) -> None:
         """`lineno` counts from 1; `line` is shown shortened and with control characters escaped."""
-        shown = line if len(line) <= 120 else line[:117] + "..."
-        printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+        printable = on_one_line(line, 120)
         found = f", found: {printable}" if printable else ""
         super().__init__(f"{path}:{lineno}: {expected}{found}")
 

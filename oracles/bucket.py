@@ -12,9 +12,8 @@ from memslots.outcome import Event, Outcome
 from oracles.mismatch import Mismatch
 
 
-def bucket_of(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> str:
-    """The bucket of a mismatch between two outcomes."""
-    parting = parting_event(mismatch, reference, outcome)
+def bucket_of(mismatch: Mismatch, reference: Outcome, outcome: Outcome, parting: Event | None) -> str:
+    """The bucket of a mismatch between two outcomes, whose `parting_event` is `parting`."""
     words = [mismatch.oracle, mismatch.what, how_ended(reference), how_ended(outcome)]
     words += ["nowhere"] if parting is None else [parting.phase, parting.change.name, parting.kind]
     return " ".join(filter(None, words))

@@ -75,7 +75,7 @@ class Serial:
         for region in entries:
             errno = vm.set_memory_region(region)
             if errno:
-                mishaps.append(Event("refuse", "", len(errnos), vm.asked))
+                mishaps.append(Event("refuse", "", len(errnos), vm.asked_by(region)))
                 if not first:
                     first = errno
                     at_first_refusal = vm.walk()

@@ -8,6 +8,7 @@ the set was swapped, and the pages. A test holds it against the faithful kernel,
 from bisect import bisect_left, bisect_right, insort
 from errno import EEXIST, EINVAL
 
+from engines.simulated.checks import id_refused, refusal
 from memslots.machine import Machine
 from memslots.outcome import Change
 from memslots.region import Region
@@ -18,7 +19,7 @@ from memslots.uapi import KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX,
 class PlainVm:
     """A VM's slots by id, and what swapping has left: all that serial updates without faults can change."""
 
-    __slots__ = ("_bases", "_machine", "asked", "nr_memslot_pages", "slots", "swaps")
+    __slots__ = ("_bases", "_machine", "nr_memslot_pages", "slots", "swaps")
 
     def __init__(self, machine: Machine) -> None:
         spaces = range(machine.address_spaces)
@@ -28,14 +29,13 @@ class PlainVm:
         self._bases: list[tuple[list[int], dict[int, Slot]]] = [([], {}) for _ in spaces]
         self.swaps = [0 for _ in spaces]
         self.nr_memslot_pages = 0
-        self.asked = Change.UNKNOWN
 
     def walk(self) -> SlotSets:
         """The slots of each address space, by id."""
         return tuple([tuple(sorted(slots.values())) for slots in self.slots])
 
     def set_memory_region(self, region: Region) -> int:
-        """0 or an errno (positive). After a refusal `asked` says what was asked for, as far as that was seen."""
+        """0 or an errno (positive)."""
         request, flags, gpa, size, hva, _, _ = region
         machine = self._machine
         as_id = request >> 16
@@ -50,13 +50,11 @@ class PlainVm:
             or gpa + size > U64
             or size >> machine.page_shift > KVM_MEM_MAX_NR_PAGES
         ):
-            self.asked = Change.UNKNOWN
             return EINVAL
         slots = self.slots[as_id]
         old = slots.get(slot_id)
         if not size:
             if old is None:
-                self.asked = Change.DELETE
                 return EINVAL
             del slots[slot_id]
             self._erase(old)
@@ -66,7 +64,6 @@ class PlainVm:
         new = slot_of(region, machine.page_shift)
         _, _, base, npages, _, _ = new
         if old is None:
-            self.asked = Change.CREATE
             if self._overlaps(new):
                 return EEXIST
             if base + npages - 1 > machine.max_gfn:
@@ -76,14 +73,12 @@ class PlainVm:
         else:
             _, _, old_base, old_npages, old_hva, old_flags = old
             if hva != old_hva or npages != old_npages or (flags ^ old_flags) & KVM_MEM_READONLY:
-                self.asked = Change.UNKNOWN
                 return EINVAL
             if base == old_base:
                 if flags == old_flags:
                     return 0
                 self.swaps[as_id] += 1
             else:
-                self.asked = Change.MOVE
                 if self._overlaps(new):
                     return EEXIST
                 self.swaps[as_id] += 2  # where the hook refuses, too: there and back again
@@ -95,6 +90,23 @@ class PlainVm:
         insort(bases, base)
         by_base[base] = new
         return 0
+
+    def asked_by(self, region: Region) -> Change:
+        """What `region` asks for in the present state, refused or not; UNKNOWN if the kernel would not get as far."""
+        machine = self._machine
+        if id_refused(machine, region) or refusal(machine, region) is not None:
+            return Change.UNKNOWN
+        old = self.slots[region.as_id].get(region.id)
+        if not region.memory_size:
+            return Change.DELETE
+        if old is None:
+            return Change.CREATE
+        new = slot_of(region, machine.page_shift)
+        if new[3:5] != old[3:5] or (new.flags ^ old.flags) & KVM_MEM_READONLY:
+            return Change.UNKNOWN
+        if new.base_gfn != old.base_gfn:
+            return Change.MOVE
+        return Change.FLAGS_ONLY if new.flags != old.flags else Change.NO_OP
 
     def _erase(self, old: Slot) -> None:
         bases, by_base = self._bases[old.as_id]

@@ -14,6 +14,7 @@ from engines.simulated.ended import Ended, Oops
 LEFT = 0
 RIGHT = 1
 
+
 class Node:
     """One struct rb_node, zeroed as kzalloc leaves it: red, no parent, no children."""
 

@@ -70,6 +70,16 @@ EXITS: dict[str, tuple[list[str], str, int, tuple[bool, bool], str, str, int]] =
         "=",
         1,
     ),
+    "X4 behind two of one slot": (
+        # The second INVALID copy replaces the first, which is in no set from then on.
+        [DELETE_0, DELETE_0, f"{MISSING} invalidate"],
+        "",
+        EINVAL,
+        FREE,
+        f"{I0} {S1} {S2}",
+        "=",
+        2,
+    ),
     "X4 no slot object": ([DELETE_0, MOVE_1], "slot=0", ENOMEM, FREE, f"{I0} {S1} {S2}", "=", 1),
     # X6, no INVALID copy; or the hook refuses an entry flagged by mistake.
     "X6 DELETE": ([DELETE_0], "invalid=0", ENOMEM, FREE, UNCHANGED, "=", 0),

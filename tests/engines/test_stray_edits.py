@@ -126,3 +126,38 @@ def test_a_move_onto_the_very_base_that_the_list_creates_is_a_bug(
         with pytest.raises(Oops):
             list(call.steps())
         assert kernel.inactive(0).lookup(0) is call.batch[1].new is not None
+
+
+def test_two_deletes_of_a_lone_slot_free_and_uncount_it_twice(case_of: CaseOf) -> None:
+    """The second commit's `old` is the first INVALID copy: it is freed by then, and shares what the slot pointed to."""
+    outcome = RfcV1().apply(case_of(f"{SLOT_0} flags=LOG_DIRTY_PAGES", DELETE_0, DELETE_0))
+    assert (outcome.ended, outcome.value, outcome.corrupt, outcome.publications) == ("returned", 0, True, 3)
+    assert outcome.active == outcome.inactive == ((), ())
+    assert outcome.damage == ("double-free", "use-after-free")
+    assert outcome.warned  # a vmalloc area freed twice
+    assert outcome.nr_memslot_pages == (1 << 64) - 1
+
+
+@pytest.mark.parametrize(
+    ("given", "crashes"),
+    [([SLOT_0], True), ([f"{SLOT_0} flags=LOG_DIRTY_PAGES", SLOT_0], False)],
+    ids=["one swap before", "two swaps before"],
+)
+def test_the_parity_of_the_swaps_decides_whether_a_freed_copy_is_fatal(
+    given: list[str], crashes: bool, case_of: CaseOf
+) -> None:
+    """FLAGS_ONLY frees the INVALID copy, then the DELETE unlinks it once more: fatal in set 0 (c.8).
+
+    In set 1 the call returns. The new object is still in the hash, its arch arrays freed: closing the VM warns (b.7).
+    """
+    case = case_of(*given, LOG_0, DELETE_0)
+    outcome = RfcV1().apply(case)
+    assert outcome.corrupt
+    assert "use-after-free" in outcome.damage
+    if crashes:
+        assert (outcome.ended, outcome.kind) == ("crashed", "use-after-free")
+        return
+    assert (outcome.ended, outcome.value, outcome.warned) == ("returned", 0, True)
+    events = RfcV1().apply(case, record=True).events
+    assert events is not None
+    assert "warn" not in [event.kind for event in events]

@@ -106,19 +106,22 @@ def test_generations_of_two_address_spaces_are_even_and_odd_and_grow_apart(case_
     assert outcome.generation == (0 + 2 * 1, 1 + 2 * (1 + 2 + 1))
 
 
+@pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize(("machine", "start"), [("linux-6.1", (0, 1)), ("linux-6.18", (0,))])
 def test_a_new_vm_has_its_first_set_active_and_generation_i_in_address_space_i(
-    machine: str, start: tuple[int, ...], case_of: CaseOf, kernel_of: KernelOf
+    machine: str, start: tuple[int, ...], linked: bool, case_of: CaseOf, kernel_of: KernelOf
 ) -> None:
     case = case_of(f"machine {machine}", "list nent=0")
-    kernel = kernel_of(case)
+    kernel = kernel_of(case, linked=linked)
+    assert [kernel.active(as_id).generation for as_id in range(len(start))] == list(start)
     assert [kernel.active(as_id).node_idx for as_id in range(len(start))] == [0] * len(start)
     assert RfcV1().apply(case).generation == Serial().apply(case).generation == start
 
 
-def test_every_publication_changes_which_set_is_active(case_of: CaseOf, kernel_of: KernelOf) -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_every_publication_changes_which_set_is_active(linked: bool, case_of: CaseOf, kernel_of: KernelOf) -> None:
     for given, idx in (((), 0), ((SLOT_0,), 1), ((SLOT_0, SLOT_1), 0), ((SLOT_0, "given slot=0 size=0"), 1)):
-        kernel = kernel_of(case_of(*given, "list nent=0"))
+        kernel = kernel_of(case_of(*given, "list nent=0"), linked=linked)
         assert kernel.active(0).node_idx == idx
         assert kernel.inactive(0).node_idx == 1 - idx
         assert kernel.active(1).node_idx == 0
@@ -216,3 +219,39 @@ def test_a_list_publishes_each_delete_and_move_and_each_address_space_once(
     assert (outcome.value, outcome.errno, outcome.publications) == (0, 0, swaps)
     assert outcome.generation == generation
     assert outcome.active == outcome.inactive == Serial().apply(case).active
+
+
+EDITED = "+slots +arch -arch -slots"
+INVALIDATED = "+slots +arch publish -arch +arch -arch -slots"
+FINISHED = "+slots +arch publish -arch +arch -arch -slots"
+ORDERS = {
+    # list, locks and publications in the first pass, for each entry of the second, in the third
+    "CREATE": (["slot=9 gpa=0x9000 size=0x1000 hva=0x0"], [LOOKED, EDITED, FINISHED]),
+    "DELETE": (["slot=0 size=0 invalidate"], [INVALIDATED, EDITED, FINISHED]),
+    "unflagged DELETE": (["slot=0 size=0"], [LOOKED, INVALIDATED, FINISHED]),
+    "two MOVEs": (
+        [f"{MOVE_0} invalidate", "slot=1 gpa=0x9000 size=0x2000 hva=0x100000100000 invalidate"],
+        ["+slots +arch publish -arch +arch -arch +arch publish -arch +arch -arch -slots", EDITED, EDITED, FINISHED],
+    ),
+    "both address spaces": (
+        ["slot=9 gpa=0x9000 size=0x1000 hva=0x0", "slot=1:9 gpa=0x9000 size=0x1000 hva=0x0"],
+        [LOOKED, EDITED, EDITED, "+slots +arch publish -arch +arch publish -arch +arch -arch -slots"],
+    ),
+    "refused in the first pass": (["slot=9 size=0 invalidate"], [LOOKED]),
+    "refused in the second pass": (["slot=9 size=0"], [LOOKED, LOOKED]),
+    "flagged by mistake": (
+        ["slot=9 size=0", "slot=9 gpa=0x9000 size=0x1000 hva=0x0 invalidate"],
+        ["+slots +arch -slots", LOOKED],
+    ),
+    "a bad id": (["slot=32764 size=0"], ["+slots"]),
+}
+
+
+@pytest.mark.parametrize(("entries", "order"), ORDERS.values(), ids=ORDERS.keys())
+def test_which_locks_each_pass_of_a_list_takes_and_when_it_publishes(
+    entries: list[str], order: list[str], case_of: CaseOf
+) -> None:
+    case = case_of(SLOT_0, SLOT_1, *(f"apply {entry}" for entry in entries))
+    outcome = RfcV1().apply(case, record=True)
+    # What the kernel never releases is noted once more when the call ends: only what it does is looked at.
+    assert locks_and_publications(outcome) == " ".join(order)

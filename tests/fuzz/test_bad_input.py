@@ -92,7 +92,6 @@ def test_a_replay_names_every_bad_file_and_replays_the_others(
     assert [error.get("message") for error in ET.parse(junit).iter("error")] == lines
 
 
-@pytest.mark.xfail(reason="click tests whether a PATH is readable and ends the command: fuzz/commands.py, _PATH")
 def test_a_file_that_may_not_be_read_is_bad_input_like_any_other(folder: Path, sameslots: Sameslots) -> None:
     secret = folder / "secret.slots"
     secret.write_text(GOOD)

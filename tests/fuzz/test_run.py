@@ -121,7 +121,6 @@ def test_several_engines_answer_side_by_side(sameslots: Sameslots) -> None:
     assert mismatch["facts"]["expected"]["value"] == 1
 
 
-@pytest.mark.xfail(reason="run makes a trial for each time that the engine is named: fuzz/commands.py")
 def test_an_engine_that_is_named_twice_is_judged_once(sameslots: Sameslots) -> None:
     [result] = results_of(sameslots("run", "--engine", "rfc-v1", "--engine", "rfc-v1", stdin=NO_OP))
     assert len(result["mismatches"]) == 1
@@ -196,7 +195,6 @@ def test_a_reader_that_goes_away_is_no_traceback(started: Started) -> None:
     assert process.returncode != 0
 
 
-@pytest.mark.xfail(reason="click answers EPIPE itself, with 1, before main can: fuzz/commands.py")
 def test_a_reader_that_goes_away_is_no_mismatch(started: Started) -> None:
     with started("run") as process:
         stop_reading(process)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What one process of a campaign does with each case: judge it, count its alarms, reduce and keep what is new."""
+
+import time
+from collections.abc import Callable
+
+from fuzz.alarms import alarms
+from fuzz.findings import Findings, Record
+from fuzz.replay import ending_of
+from fuzz.signature import changes_of, short_name, signature_of
+from fuzz.trial import Finding, Trial
+from memslots.case import Case
+from memslots.casefile import case_file
+from memslots.errors import BadCase
+from memslots.expectation import Expectation, MismatchExpected
+from memslots.textwriter import text_of
+from reducers.reduce import reduced
+from reports.why import why
+
+FLUSH_SECONDS = 0.5
+"""How old what a killed campaign has counted may be."""
+
+
+class MismatchFound(Exception):
+    """A case showed a mismatch, and whoever runs the fuzzer wants to hear of it at once (farms do)."""
+
+
+class Campaign:
+    """One worker's share of a campaign."""
+
+    def __init__(self, trial: Trial, findings: Findings, worker: str, *, raises: bool = False) -> None:
+        self.trial = trial
+        self.trials = 0
+        self._findings = findings
+        self._worker = worker
+        self._raises = raises
+        self._seen: dict[str, int] = {}
+        self._fresh: dict[str, tuple[int, int, float]] = {}
+        self._counted = 0
+        self._begin = self._flushed = time.monotonic()
+
+    def observe(self, case: Case) -> None:
+        """Judge a case. Raises MismatchFound if that was asked for."""
+        self.trials += 1
+        findings = self.trial.verdict(case).findings
+        if findings:
+            for finding in alarms(findings):
+                self._alarm(case, finding)
+            if self._raises:
+                self.flush()
+                raise MismatchFound(findings[0].bucket)
+        if not self.trials & 15 and time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what was counted since the last time."""
+        now = time.monotonic()
+        self._findings.add(self._worker, self.trials - self._counted, now - self._flushed, self._fresh)
+        self._fresh = {}
+        self._counted = self.trials
+        self._flushed = now
+
+    def _alarm(self, case: Case, finding: Finding) -> None:
+        bucket = finding.bucket
+        seen = self._seen[bucket] = self._seen.get(bucket, 0) + 1
+        count, trial, second = self._fresh.get(bucket, (0, self.trials, time.monotonic() - self._begin))
+        self._fresh[bucket] = (count + 1, trial, second)
+        # The first of a bucket is reduced, then the 8th, the 64th and so on: a bucket has few signatures, and the
+        # odd ones are found by looking again, ever more seldom.
+        if _power_of_8(seen):
+            self._keep(case, bucket)
+            if seen == 1:
+                self.flush()
+
+    def _keep(self, case: Case, bucket: str) -> None:
+        problem = reduced(case, shows(self.trial, bucket))
+        small = problem.case
+        changes = ", ".join(changes_of(small))
+        signature = signature_of(bucket, small)
+        name = short_name(signature)
+        before = len(case.given) + len(case.apply)
+        after = len(small.given) + len(small.apply)
+        record = Record(signature, bucket, name, before, after, problem.calls, changes)
+        self._findings.keep(record, text_of_record(self.trial, small, bucket))
+
+
+def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
+    """The predicate of a reduction: whether a case shows this bucket. What is no case does not."""
+
+    def holds(case: Case) -> bool:
+        try:
+            return any(finding.bucket == bucket for finding in trial.verdict(case).findings)
+        except BadCase:
+            return False
+
+    return holds
+
+
+def text_of_record(trial: Trial, case: Case, bucket: str) -> str:
+    """The case file of a reduced case: why it happens, the case, and all that is expected of it."""
+    verdict = trial.verdict(case)
+    finding = next(finding for finding in verdict.findings if finding.bucket == bucket)
+    expectations: list[Expectation] = [
+        ending_of(trial.reference.name, verdict.reference),
+        ending_of(trial.engine.name, verdict.outcome),
+    ]
+    buckets = dict.fromkeys(finding.bucket for finding in verdict.findings)
+    expectations += [MismatchExpected(trial.engine.name, each) for each in buckets]
+    sentence = why(finding.mismatch, finding.parting, verdict.outcome)
+    return text_of(case_file(case, expectations, comment=f"{bucket}\n{sentence}"))
+
+
+def _power_of_8(n: int) -> bool:
+    return n & (n - 1) == 0 and (n.bit_length() - 1) % 3 == 0

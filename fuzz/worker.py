@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""One process of a campaign: draws or decodes cases and hands them to its `Campaign`, until told to stop.
+
+A program of its own: atheris runs argv[0] again for -fork, -jobs and -merge, instruments what is imported after it,
+and ends the process without unwinding. What `sameslots fuzz` starts stops when its standard input is closed, so none
+is left behind, however the parent ends. Options that it does not know go to libFuzzer.
+"""
+
+import argparse
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuzz.campaign import Campaign
+
+_LOOK_EVERY = 16
+"""Trials between two looks at the clock and at standard input."""
+
+
+def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
+    parser.add_argument("--backend", choices=("random", "atheris"), default="atheris")
+    parser.add_argument("--engine", default="rfc-v1")
+    parser.add_argument("--reference", default="serial")
+    parser.add_argument("--policy", default="atomic")
+    parser.add_argument("--out", type=Path, default=Path("findings"))
+    parser.add_argument("--time", type=float, default=float("inf"), help="seconds")
+    parser.add_argument("--runs", type=int, default=sys.maxsize)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-mutator", action="store_true", help="atheris's own byte mutator alone")
+    parser.add_argument("--raise", dest="raises", action="store_true", help="raise at the first mismatch, for farms")
+    parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input is closed")
+    return parser.parse_known_args(arguments)
+
+
+class _Limits:
+    """When to stop: the time is up, the runs are done, or the parent has closed our standard input."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._deadline = time.monotonic() + options.time
+        self._runs: int = options.runs
+        self._watched = [sys.stdin] if options.watch_stdin else []
+
+    def reached(self, trials: int) -> bool:
+        """Whether this is the end."""
+        if trials >= self._runs:
+            return True
+        if trials % _LOOK_EVERY:
+            return False
+        return time.monotonic() >= self._deadline or bool(select.select(self._watched, [], [], 0)[0])
+
+
+def _campaign(options: argparse.Namespace) -> "Campaign":
+    from engines.catalogue import engine_named
+    from fuzz.campaign import Campaign
+    from fuzz.findings import Findings
+    from fuzz.trial import Trial
+    from oracles.policy import Policy
+
+    trial = Trial(engine_named(options.reference), engine_named(options.engine), Policy(options.policy))
+    settings = {"engine": options.engine, "reference": options.reference, "policy": options.policy}
+    return Campaign(trial, Findings(options.out, settings), options.backend, raises=options.raises)
+
+
+def _random(options: argparse.Namespace) -> None:
+    from random import Random
+
+    from fuzz.choices import drawn_choices
+    from fuzz.grammar import case_of
+
+    rng = Random(options.seed)
+    campaign = _campaign(options)
+    limits = _Limits(options)
+    try:
+        while not limits.reached(campaign.trials):
+            campaign.observe(case_of(drawn_choices(rng)))
+    finally:
+        campaign.flush()
+
+
+def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
+    import atheris
+
+    # Where the two engines decide; the rest would cost as much and tell nothing.
+    with atheris.instrument_imports(
+        include=["engines.simulated.rfc_v1", "engines.simulated.kernel", "engines.simulated.plain"]
+    ):
+        campaign = _campaign(options)
+    from fuzz.choices import choices_from_bytes
+    from fuzz.grammar import case_of
+
+    limits = _Limits(options)
+
+    def test_one_input(data: bytes) -> None:
+        campaign.observe(case_of(choices_from_bytes(data)))
+        if limits.reached(campaign.trials):
+            campaign.flush()
+            # libFuzzer would say goodbye without unwinding; so do we, with all written down.
+            os._exit(0)
+
+    corpus = options.out / "atheris-corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    arguments = [
+        sys.argv[0],
+        "-len_control=0",
+        "-max_len=384",
+        f"-seed={options.seed % (1 << 32) or 1}",
+        f"-artifact_prefix={options.out}/",
+        *libfuzzer,
+        str(corpus),
+    ]
+    if options.no_mutator:
+        atheris.Setup(arguments, test_one_input)
+    else:
+        from fuzz.mutate import crossed_over, mutated
+
+        mutate: Callable[[bytes, int], bytes] = atheris.Mutate
+
+        def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
+            return mutated(data, max_size, seed, mutate)
+
+        atheris.Setup(arguments, test_one_input, custom_mutator=custom_mutator, custom_crossover=crossed_over)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """Run until a limit is reached."""
+    options, libfuzzer = _parsed(sys.argv[1:])
+    if options.backend == "atheris":
+        _atheris(options, libfuzzer)
+    else:
+        _random(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Why a mismatch happens, in one sentence: pass, set, lock or object, read off the parting event.
+
+The sentences speak of the list ioctl as posted (RFC, 9 Sep 2022); P1, P2 and P3 are its passes.
+"""
+
+from memslots.outcome import Change, Event, Outcome
+from oracles.mismatch import Mismatch
+
+_LEFT_BEHIND = {
+    "left-invalid": "nobody takes back the INVALID copies that were published before",
+    "sets-differ": "what was edited into the inactive set alone stays there: the two sets part for good",
+    "leaked": "objects that are in no set any more are never freed",
+    "dangling": "a freed object stays linked in the active set",
+    "page-count": "nr_memslot_pages no longer is the sum of the slots",
+    "slots_lock-held": "that exit does not release slots_lock",
+}
+
+
+def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
+    """One sentence. `parting` is the event of the bucket, `outcome` the engine's."""
+    if parting is None:
+        return "No event tells why: the engine went wrong without a refusal or a mishap."
+    change = _CHANGES[parting.change]
+    match parting.kind, parting.phase:
+        case "lock", _:
+            after = (
+                "the call itself waits for it for ever"
+                if outcome.ended == "hung"
+                else "the call is refused before it would take the lock again, and returns with it held"
+            )
+            return f"P1 prepares {change} that is flagged by mistake and goes on with slots_arch_lock held: {after}."
+        case "warn", "P1":
+            return f"P1 meets {change} that is flagged, though it neither deletes nor moves, and fires a WARN."
+        case "warn", "P2":
+            return (
+                "P2 looks for the pages of a slot that this list has created in nr_memslot_pages, which only P3"
+                " counts: WARN and EIO."
+            )
+        case "warn", "":
+            return "The copy of the entries is larger than INT_MAX bytes: kvmalloc fires a WARN."
+        case "unnoticed", _:
+            return "kcalloc returns NULL for so many entries and is tested with IS_ERR: the NULL is used as the array."
+        case "stray", _:
+            return (
+                f"{parting.phase} replaces the object of {change} in a set that does not hold it any more (or holds"
+                " the new one already): an entry before has dealt with the same slot."
+            )
+        case "early-publish", _:
+            return (
+                f"{_sentence(change)} that is not flagged publishes in the middle of P2: the entries around it are"
+                " edited into different sets, and P3 repeats each in the wrong one."
+            )
+        case "damage", _:
+            return "P2 indexes as_to_swap with the entry's address space before anybody has tested it."
+        case "crashed", "P3":
+            return _crash_in_p3(parting)
+        case "crashed", _:
+            return _crash_in_p2(outcome)
+    return _refusal(mismatch, parting, change, outcome)
+
+
+def _crash_in_p3(parting: Event) -> str:
+    if parting.change is Change.NO_OP:
+        return (
+            "P2 passes over a no-op, whose record then reads CREATE of no slot: P3 replaces nothing by nothing,"
+            " a WARN and a NULL dereference with both locks held."
+        )
+    return "P3 inserts a slot at a base that the set holds already: BUG with both locks held."
+
+
+def _crash_in_p2(outcome: Outcome) -> str:
+    if any(event.kind == "refuse" for event in outcome.mishaps or ()):
+        return (
+            "P2 cannot prepare a flagged MOVE; its rollback still uses the local invalid_slot, which only P1 has set:"
+            " it links the original beside its INVALID copy, BUG."
+        )
+    return (
+        "A flagged MOVE is tested for overlap in P1 alone: P2 inserts it at a base that an entry before has taken, BUG."
+    )
+
+
+def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
+    """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
+    if parting.phase == "":
+        if outcome.errno:
+            return "The list ioctl refuses nent alone, before it looks at any entry."
+        return (
+            f"{_sentence(change)} that the reference refuses is let through: P1 tests a flagged MOVE against the state"
+            " before the list, and nobody tests it again."
+        )
+    if parting.change is Change.NO_OP:
+        return (
+            "P1 takes a flagged no-op for an error: 'nothing to change' is the value 1, and the call returns it at"
+            f" once{_tail(mismatch)}."
+        )
+    refused = f"{parting.phase} refuses {change}"
+    if mismatch.oracle == "error_codes":
+        return (
+            f"{refused} that one at a time would meet later, or in another state: flagged entries are looked at first."
+        )
+    if outcome.errno == 5:
+        refused += ", since nr_memslot_pages does not count yet what this list has created"
+    return f"{refused}, and undoes nothing{_tail(mismatch)}."
+
+
+def _tail(mismatch: Mismatch) -> str:
+    behind = _LEFT_BEHIND.get(mismatch.what)
+    return f"; {behind}" if behind else ""
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_CHANGES = {
+    Change.CREATE: "a CREATE",
+    Change.DELETE: "a DELETE",
+    Change.MOVE: "a MOVE",
+    Change.FLAGS_ONLY: "a FLAGS_ONLY",
+    Change.NO_OP: "a no-op",
+    Change.UNKNOWN: "an entry that no change can be made of",
+}
