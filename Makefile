@@ -6,9 +6,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TIME ?= 60
+OUT ?= findings/campaign
 CASES := corpus docs/examples
 
-.PHONY: install test lint format replay bench clean
+.PHONY: install campaign test lint format replay bench clean
 
 install: $(STAMP)
 
@@ -31,6 +33,11 @@ format: install
 
 replay: install
 	$(BIN)/sameslots replay $(CASES)
+
+# One minute; exits 0 when it ran, whatever it found.
+campaign: install
+	$(BIN)/sameslots fuzz --time $(TIME) --out $(OUT) || test $$? -eq 1
+	@echo "minimal lists, a file each, and the table's database: $(OUT)/"
 
 bench: install
 	$(BIN)/python -m bench.agreement

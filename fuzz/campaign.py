@@ -8,7 +8,7 @@ from fuzz.alarms import alarms
 from fuzz.findings import Findings, Record
 from fuzz.replay import ending_of
 from fuzz.signature import changes_of, short_name, signature_of
-from fuzz.trial import Finding, Trial
+from fuzz.trial import Finding, Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
 from memslots.errors import BadCase
@@ -39,10 +39,11 @@ class Campaign:
         self._counted = 0
         self._begin = self._flushed = time.monotonic()
 
-    def observe(self, case: Case) -> None:
-        """Judge a case. Raises MismatchFound if that was asked for."""
+    def observe(self, case: Case) -> Verdict:
+        """The verdict on a case, counted and kept. Raises MismatchFound if that was asked for."""
         self.trials += 1
-        findings = self.trial.verdict(case).findings
+        verdict = self.trial.verdict(case)
+        findings = verdict.findings
         if findings:
             for finding in alarms(findings):
                 self._alarm(case, finding)
@@ -51,6 +52,7 @@ class Campaign:
                 raise MismatchFound(findings[0].bucket)
         if not self.trials & 15 and time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
+        return verdict
 
     def flush(self) -> None:
         """Write down what was counted since the last time."""

@@ -9,6 +9,8 @@ from fuzz.grammar import CHOICE_BITS
 CHUNK = CHOICE_BITS // 8
 """Bytes a choice. A choice keeps its place, so a changed byte is a changed choice and nothing else."""
 
+MOST_BYTES = 24 * CHUNK
+"""The longest string of bytes that a coverage-guided fuzzer should try: longer lists show nothing that these do not."""
 _USUAL_MOST = 10
 _LONG_MOST = 250
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line. Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or input, 130 interrupted."""
+"""The command line.
+
+Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or bad input, 3 something asked for is not on this
+machine, 130 interrupted.
+"""
 
 import os
 import re
@@ -13,17 +17,23 @@ from rich.console import Console
 
 from engines.catalogue import ENGINES, engine_named
 from engines.simulated.engines import Serial
+from fuzz.campaign import shows, text_of_record
+from fuzz.campaign_command import run_campaign
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
+from fuzz.record import buckets_on_record
 from fuzz.replay import case_paths, surprises
+from fuzz.statistics import statistics_of
+from fuzz.supervisor import Missing, Plan
 from fuzz.trial import Trial
 from memslots.errors import BadInput
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
 from oracles.policy import Policy
+from reducers.reduce import reduced
 from reports.terminal import case_on_terminal
 
-NOTHING_NEW, MISMATCH, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
 _ENGINE = click.Choice(list(ENGINES))
 _reference = click.option("--reference", type=_ENGINE, default="serial", show_default=True, help="What is right.")
@@ -132,6 +142,85 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | N
     return BAD_INPUT if errors else MISMATCH if differing else NOTHING_NEW
 
 
+@cli.command()
+@click.option("--engine", type=_ENGINE, default="rfc-v1", show_default=True)
+@_reference
+@_policy
+@click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds.  [default: 60, unless --runs is given]")
+@click.option("--runs", type=click.IntRange(min=1), help="Trials of each worker.")
+@click.option("--seed", type=click.IntRange(min=0), help="Makes the random backend repeat exactly.  [default: drawn]")
+@click.option("--backend", type=click.Choice(["random", "atheris", "mixed"]), default="mixed", show_default=True)
+@click.option("--out", type=_PATH, default=Path("findings"), show_default=True, help="The folder for what is found.")
+@click.option("--record", type=_PATH, multiple=True, help="Case files, or folders of them, whose buckets are known.")
+@click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
+@click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
+def fuzz(
+    engine: str,
+    reference: str,
+    policy: str,
+    seconds: float | None,
+    runs: int | None,
+    seed: int | None,
+    backend: str,
+    out: Path,
+    record: tuple[Path, ...],
+    mutator: bool,
+    stats: bool,
+) -> int:
+    """Run a campaign: try lists, reduce and keep what mismatches, end with a table.
+
+    A campaign that is given the folder of an earlier one goes on with it.
+    """
+    drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+    if stats:
+        trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
+        for line in statistics_of(trial, drawn, runs or 10_000):
+            click.echo(line)
+        return NOTHING_NEW
+    if seconds is None and runs is None:
+        seconds = 60.0
+    on_record = buckets_on_record(engine, record) if record else None
+    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator)
+    new, interrupted = run_campaign(plan, on_record)
+    return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
+
+
+@cli.command(name="reduce")
+@click.argument("path", type=_PATH)
+@click.option("--engine", type=_ENGINE, default="rfc-v1", show_default=True)
+@_reference
+@_policy
+@click.option("--bucket", help="The bucket to keep.  [default: the first that the case shows]")
+@click.option("--out", type=_PATH, help="Write the reduced case here.  [default: standard output]")
+def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: str | None, out: Path | None) -> int:
+    """Make a case as small as it gets while it shows the same bucket."""
+    case = read_case(path).case
+    trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
+    try:
+        found = [finding.bucket for finding in trial.verdict(case).findings]
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    if not found:
+        click.echo(f"{path}: no mismatch between {reference} and {engine}: nothing to keep", err=True)
+        return NOTHING_NEW
+    if bucket is None:
+        bucket = found[0]
+    elif bucket not in found:
+        raise BadInput(f"{path}: does not show this bucket, expected one of: {'; '.join(found)}")
+    problem = reduced(case, shows(trial, bucket))
+    text = text_of_record(trial, problem.case, bucket)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            out.write_text(text)
+        except OSError as error:
+            raise BadInput(f"{out}: {error.strerror}: expected a file to write the case to") from None
+    entries = len(case.given) + len(case.apply), len(problem.case.given) + len(problem.case.apply)
+    click.echo(f"{entries[0]} entries -> {entries[1]}, {problem.calls} trials", err=True)
+    return NOTHING_NEW
+
+
 def _opened(source: str) -> BinaryIO:
     if source == "-":
         if sys.stdin is None:
@@ -172,6 +261,9 @@ def _run_cli() -> int:
     except BadInput as error:
         click.echo(f"sameslots: {error}", err=True)
         return BAD_INPUT
+    except Missing as error:
+        click.echo(f"sameslots: {error}", err=True)
+        return NOT_HERE
     except OSError as error:
         return _output_failed(error)
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One process of a campaign: draws or decodes cases and hands them to its `Campaign`, until told to stop.
 
-A program of its own: atheris runs argv[0] again for -fork, -jobs and -merge, instruments what is imported after it,
-and ends the process without unwinding. What `sameslots fuzz` starts stops when its standard input is closed, so none
-is left behind, however the parent ends. Options that it does not know go to libFuzzer.
+A program of its own: atheris runs argv[0] again for -fork, -jobs and -merge, and ends the process without unwinding.
+What `sameslots fuzz` starts stops when its standard input is closed, so none is left behind, however the parent ends.
+Options that it does not know go to libFuzzer.
 """
 
 import argparse
@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fuzz.campaign import Campaign
 
 _LOOK_EVERY = 16
@@ -88,18 +86,20 @@ def _random(options: argparse.Namespace) -> None:
 def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     import atheris
 
-    # Where the two engines decide; the rest would cost as much and tell nothing.
-    with atheris.instrument_imports(
-        include=["engines.simulated.rfc_v1", "engines.simulated.kernel", "engines.simulated.plain"]
-    ):
-        campaign = _campaign(options)
-    from fuzz.choices import choices_from_bytes
+    from fuzz.choices import MOST_BYTES, choices_from_bytes
+    from fuzz.features import COUNTERS, Features
     from fuzz.grammar import case_of
 
+    campaign = _campaign(options)
+    features = Features()
+    counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
     limits = _Limits(options)
 
     def test_one_input(data: bytes) -> None:
-        campaign.observe(case_of(choices_from_bytes(data)))
+        case = case_of(choices_from_bytes(data))
+        verdict = campaign.observe(case)
+        for feature in features.of(case, verdict.reference, verdict.outcome):
+            atheris._trace_branch(counters[feature])
         if limits.reached(campaign.trials):
             campaign.flush()
             # libFuzzer would say goodbye without unwinding; so do we, with all written down.
@@ -110,7 +110,7 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     arguments = [
         sys.argv[0],
         "-len_control=0",
-        "-max_len=384",
+        f"-max_len={MOST_BYTES}",
         f"-seed={options.seed % (1 << 32) or 1}",
         f"-artifact_prefix={options.out}/",
         *libfuzzer,
@@ -121,10 +121,9 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     else:
         from fuzz.mutate import crossed_over, mutated
 
-        mutate: Callable[[bytes, int], bytes] = atheris.Mutate
-
         def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
-            return mutated(data, max_size, seed, mutate)
+            # Not before: atheris.Mutate is another function once Fuzz() runs.
+            return mutated(data, max_size, seed, atheris.Mutate)
 
         atheris.Setup(arguments, test_one_input, custom_mutator=custom_mutator, custom_crossover=crossed_over)
     atheris.Fuzz()

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from memslots.case import Case
 from memslots.machine import DEFAULT_MACHINE, machine_of
@@ -11,6 +12,7 @@ from memslots.uapi import U64
 from reducers.problem import Problem
 from reducers.rename import with_field, with_value
 
+_MOST_SPELT_OUT = 3
 _ADDRESSES = ("guest_phys_addr", "userspace_addr", "memory_size")
 
 
@@ -24,6 +26,7 @@ def plain_header(problem: Problem) -> None:
         problem.consider(replace(problem.case, machine=machine_of(problem.case.machine.profile, kept)))
     problem.consider(replace(problem.case, header_flags=0))
     problem.consider(replace(problem.case, nent=None))
+    _spell_out_nent(problem)
     if problem.case.nent is not None:
         _lower_nent(problem)
     for i, (kind, n) in enumerate(problem.case.faults):
@@ -33,6 +36,18 @@ def plain_header(problem: Problem) -> None:
         for lower in range(n):
             if problem.consider(replace(problem.case, faults=tuple(sorted((*others, (kind, lower)))))):
                 break
+
+
+def _spell_out_nent(problem: Problem) -> None:
+    """The entries that nent names, written out, if these are few."""
+    case = problem.case
+    if case.nent is not None and case.nent - len(case.apply) <= _MOST_SPELT_OUT:
+        problem.consider(replace(case, apply=tuple(case.named()), nent=None))
+    elif case.nent is not None:
+        for more in range(1, _MOST_SPELT_OUT + 1):
+            named = tuple(islice(case.named(), len(case.apply) + more))
+            if problem.consider(replace(case, apply=named, nent=None)):
+                return
 
 
 def _lower_nent(problem: Problem) -> None:

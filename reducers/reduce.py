@@ -12,7 +12,7 @@ from reducers.rename import compress_addresses, flatten_given, order, renumber
 BUDGET = 2000
 """Evaluations of the predicate in one reduction."""
 
-FEWER = (cut_the_tail, delete_slots, delete_entries, delete_given)
+FEWER = (plain_header, cut_the_tail, delete_slots, delete_entries, delete_given)
 SMALLER = (
     plain_header,
     flatten_given,

@@ -70,3 +70,26 @@ def refusals() -> Callable[[Outcome], list[str]]:
         return [event.detail for event in outcome.events if event.kind == "refuse"]
 
     return refusals
+
+
+_LOCK_WORDS = {
+    ("lock", "slots_lock"): "+slots",
+    ("unlock", "slots_lock"): "-slots",
+    ("lock", "slots_arch_lock"): "+arch",
+    ("unlock", "slots_arch_lock"): "-arch",
+}
+
+
+@pytest.fixture(scope="session")
+def locks() -> Callable[[Outcome], str]:
+    """What a recorded outcome locks (`+slots`, `+arch`), unlocks (`-`) and publishes, in order."""
+
+    def locks(outcome: Outcome) -> str:
+        assert outcome.events is not None
+        return " ".join(
+            "publish" if event.kind == "publish" else _LOCK_WORDS[event.kind, event.detail]
+            for event in outcome.events
+            if event.kind in ("lock", "unlock", "publish")
+        )
+
+    return locks

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sameslots fuzz`: a campaign from the command line, with progress, log lines, and a table at its end."""
+
+import sys
+import time
+
+import structlog
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fuzz.findings import Findings
+from fuzz.supervisor import Plan, Workers
+from memslots.textreader import read_case
+from reports.campaign_table import WIDTH, BucketRow, campaign_table, causes
+
+_LOG_SECONDS = 10.0
+
+
+def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
+    """Run a campaign and print its table: whether something is new, and whether it was interrupted.
+
+    `on_record` holds the buckets that are known; None if there is no record to compare with. Raises BadInput,
+    Missing.
+    """
+    plan.backends()  # before a folder is made: what is missing shall leave none
+    findings = Findings(plan.out, {"engine": plan.engine, "reference": plan.reference, "policy": plan.policy})
+    interrupted = False
+    watcher = _Watcher(plan, findings)
+    try:
+        with watcher, Workers(plan) as workers:
+            workers.watch(watcher.tick)
+    except KeyboardInterrupt:
+        interrupted = True
+    rows = table_rows(findings, on_record or set())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    if rows:
+        console.print(campaign_table(rows, with_record=on_record is not None))
+        for part in causes([row for row in rows if not row.on_record]):
+            console.print(part)
+        console.print()
+    new = sum(not row.on_record for row in rows)
+    rate = findings.trials() / max(findings.seconds(), 1e-9)
+    console.print(
+        f"{findings.trials():,} trials ({rate:,.0f} a second and worker): {len(rows)} buckets, {new} not on record,"
+        f" {len(findings.records())} minimal lists in {plan.out}/",
+        soft_wrap=True,
+    )
+    findings.close()
+    return new > 0, interrupted
+
+
+def table_rows(findings: Findings, on_record: set[str]) -> list[BucketRow]:
+    """A row for each bucket, with the smallest of its records."""
+    records = findings.records()
+    rows = []
+    for sighting in findings.sightings():
+        own = [record for record in records if record.bucket == sighting.bucket]
+        if not own:
+            continue  # seen, but killed before its list was reduced; the next campaign in this folder finds it again
+        least = min(own, key=lambda record: (record.after, record.name))
+        file = read_case(findings.folder / f"{least.name}.slots")
+        rows.append(
+            BucketRow(
+                sighting.bucket,
+                sighting.seen,
+                sighting.first_trial,
+                sighting.first_seconds,
+                sighting.backend,
+                least.before,
+                least.after,
+                least.changes,
+                least.name,
+                file.comment.splitlines()[-1],
+                file.case,
+                sighting.bucket in on_record,
+            )
+        )
+    return rows
+
+
+class _Watcher:
+    """Progress on a terminal, structured log lines elsewhere."""
+
+    def __init__(self, plan: Plan, findings: Findings) -> None:
+        self._plan = plan
+        self._findings = findings
+        self._begin = time.monotonic()
+        self._logged = self._begin
+        self._trials = findings.trials()
+        self._known = {sighting.bucket for sighting in findings.sightings()}
+        self._live: Live | None = None
+        structlog.configure(
+            processors=[structlog.processors.TimeStamper(fmt="iso"), structlog.processors.LogfmtRenderer()],
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        self._log = structlog.get_logger()
+        if sys.stderr.isatty():
+            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "_Watcher":
+        if self._live is not None:
+            self._live.__enter__()
+        else:
+            backends = "+".join(self._plan.backends())  # without atheris, mixed is random alone
+            self._log.info("campaign", out=str(self._plan.out), backends=backends, seed=self._plan.seed)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.__exit__(None, None, None)
+
+    def tick(self) -> None:
+        """Show or log where the campaign is."""
+        now = time.monotonic()
+        trials = self._findings.trials() - self._trials
+        sightings = self._findings.sightings()
+        elapsed = now - self._begin
+        if self._live is not None:
+            left = "" if self._plan.seconds is None else f" of {self._plan.seconds:.0f}"
+            self._live.update(
+                Text(
+                    f"{elapsed:5.0f}{left} s   {trials:,} trials   {trials / max(elapsed, 0.1):,.0f} a second"
+                    f"   {len(sightings)} buckets   (Ctrl-C ends it)"
+                )
+            )
+            return
+        for sighting in sightings:
+            if sighting.bucket not in self._known:
+                self._known.add(sighting.bucket)
+                self._log.info("bucket", bucket=sighting.bucket, trial=sighting.first_trial, by=sighting.backend)
+        if now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            self._log.info("progress", seconds=round(elapsed), trials=trials, buckets=len(sightings))

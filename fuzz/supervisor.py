@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The workers of a campaign: started, watched, and stopped together."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from memslots.errors import BadInput
+
+WORKER = Path(__file__).with_name("worker.py")
+_LOOK_SECONDS = 0.2
+_GRACE_SECONDS = 10.0
+"""How long a worker may take to stop: one reduction at most."""
+
+
+class Missing(Exception):
+    """Something asked for is not on this machine. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a campaign is asked to do. `seconds` or `runs` (of each worker) may be None: no limit."""
+
+    backend: str
+    engine: str
+    reference: str
+    policy: str
+    out: Path
+    seed: int
+    seconds: float | None
+    runs: int | None
+    mutator: bool
+
+    def backends(self) -> tuple[str, ...]:
+        """The backend of each worker. Raises Missing."""
+        has_atheris = find_spec("atheris") is not None
+        if self.backend == "atheris" and not has_atheris:
+            raise Missing("atheris is not installed (x86-64 Linux: pip install atheris); --backend random does without")
+        if self.backend == "mixed":
+            return ("random", "atheris") if has_atheris else ("random",)
+        return (self.backend,)
+
+
+class Workers:
+    """The processes of a campaign. To leave the `with` block stops them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.logs: list[Path] = []
+
+    def __enter__(self) -> "Workers":
+        for backend in self._plan.backends():
+            log = self._plan.out / f"{backend}.log"
+            self.logs.append(log)
+            with log.open("ab") as output:
+                self._processes.append(
+                    # A session of its own: Ctrl-C at the terminal is ours to pass on.
+                    subprocess.Popen(
+                        self._command(backend),
+                        stdin=subprocess.PIPE,
+                        stdout=output,
+                        stderr=output,
+                        start_new_session=True,
+                    )
+                )
+        return self
+
+    def _command(self, backend: str) -> list[str]:
+        plan = self._plan
+        command = [sys.executable, str(WORKER), "--watch-stdin", "--backend", backend, "--out", str(plan.out)]
+        command += ["--engine", plan.engine, "--reference", plan.reference, "--policy", plan.policy]
+        command += ["--seed", str(plan.seed)]
+        command += [] if plan.seconds is None else ["--time", str(plan.seconds)]
+        command += [] if plan.runs is None else ["--runs", str(plan.runs)]
+        command += [] if plan.mutator else ["--no-mutator"]
+        return command
+
+    def watch(self, tick: Callable[[], None]) -> None:
+        """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed."""
+        while any(process.poll() is None for process in self._processes):
+            tick()
+            time.sleep(_LOOK_SECONDS)
+        tick()
+        for process, log in zip(self._processes, self.logs, strict=True):
+            if process.returncode:
+                last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+                raise BadInput(f"a worker ended with {process.returncode}: {last[0]} ({log})")
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for process in self._processes:
+            try:
+                process.wait(max(deadline - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

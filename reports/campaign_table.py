@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a campaign has found: a row a bucket, and each cause with its smallest list."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rich.box import ASCII
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from memslots.case import Case
+from memslots.casefile import case_file
+from memslots.machine import DEFAULT_MACHINE
+from memslots.textwriter import text_of
+
+WIDTH = 160
+"""Columns where nobody knows how wide the paper is."""
+
+
+class BucketRow(NamedTuple):
+    """One bucket: how often it was seen, when first, and the smallest list that shows it."""
+
+    bucket: str
+    seen: int
+    first_trial: int
+    first_seconds: float
+    backend: str
+    before: int
+    after: int
+    changes: str
+    name: str
+    why: str
+    case: Case
+    on_record: bool
+
+    @property
+    def cause(self) -> str:
+        """What parts: the bucket's last words, pass, change and kind of event."""
+        words = self.bucket.split()
+        ended = 3 if words[0] in ("survival", "error_codes", "final_slots") else 4
+        return " ".join(words[ended:])
+
+
+def campaign_table(rows: Sequence[BucketRow], *, with_record: bool) -> Table:
+    """The table, the most frequent bucket first. Entries are given ones and list entries together."""
+    table = Table(box=ASCII, show_edge=False, pad_edge=False)
+    table.add_column("bucket", overflow="fold", min_width=40)
+    table.add_column("seen", justify="right", no_wrap=True)
+    table.add_column("first after", justify="right", no_wrap=True)
+    table.add_column("entries", justify="right", no_wrap=True)
+    table.add_column("minimal list (! flagged)", overflow="fold")
+    if with_record:
+        table.add_column("record", no_wrap=True)
+    for row in rows:
+        first = f"{row.first_trial:,} ({row.first_seconds:.1f} s) {row.backend}"
+        cells = [row.bucket, f"{row.seen:,}", first, f"{row.before}->{row.after}", row.changes]
+        table.add_row(*cells, *(["known" if row.on_record else "NEW"] if with_record else []))
+    return table
+
+
+def _ease(row: BucketRow) -> tuple[object, ...]:
+    """What is easier to read comes first: a list that serial accepts, no tricks of header and machine, few entries."""
+    case = row.case
+    return (case.nent is not None, " ok " not in row.bucket, case.machine != DEFAULT_MACHINE, row.after, row.name)
+
+
+def causes(rows: Sequence[BucketRow]) -> Iterator[RenderableType]:
+    """Each cause once: why it happens and the smallest list that shows it, the most frequent cause last."""
+    by_cause: dict[str, list[BucketRow]] = {}
+    for row in rows:
+        by_cause.setdefault(row.cause, []).append(row)
+    for cause, members in sorted(by_cause.items(), key=lambda item: sum(row.seen for row in item[1])):
+        least = min(members, key=_ease)
+        seen = sum(row.seen for row in members)
+        buckets = "1 bucket" if len(members) == 1 else f"{len(members)} buckets"
+        yield Text("")
+        yield Text.assemble((cause, "bold"), f": {buckets}, seen {seen:,} times")
+        yield Text(f"  {least.why}")
+        for line in text_of(case_file(least.case)).splitlines()[1:]:
+            yield Text(f"    {line}")
+        yield Text(f"  {least.name}.slots", style="dim")
