@@ -152,6 +152,7 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | N
 @click.option("--backend", type=click.Choice(["random", "atheris", "mixed"]), default="mixed", show_default=True)
 @click.option("--out", type=_PATH, default=Path("findings"), show_default=True, help="The folder for what is found.")
 @click.option("--record", type=_PATH, multiple=True, help="Case files, or folders of them, whose buckets are known.")
+@click.option("--seeds", type=_PATH, multiple=True, help="atheris: case files, or folders of them, to start from.")
 @click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
 @click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
 def fuzz(
@@ -164,6 +165,7 @@ def fuzz(
     backend: str,
     out: Path,
     record: tuple[Path, ...],
+    seeds: tuple[Path, ...],
     mutator: bool,
     stats: bool,
 ) -> int:
@@ -179,8 +181,9 @@ def fuzz(
         return NOTHING_NEW
     if seconds is None and runs is None:
         seconds = 60.0
+    case_paths(seeds)  # what is no file is said before anything is started
     on_record = buckets_on_record(engine, record) if record else None
-    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator)
+    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds)
     new, interrupted = run_campaign(plan, on_record)
     return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
 

@@ -20,6 +20,7 @@ from memslots.uapi import (
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_MAX_NR_PAGES,
     KVM_MEM_READONLY,
+    PADDING_BYTES,
     TASK_SIZE_MAX,
     U32,
     U64,
@@ -51,7 +52,7 @@ def case_of(choices: Sequence[int]) -> Case:
     machine = MACHINES[head >> 8 & 7]
     drawn = profile(head & 255)
     given_choices = min(head >> 11 & 7, MOST_GIVEN)
-    grammar = _Lists(machine, drawn)
+    grammar = Grammar(machine, drawn)
     for choice in choices[1 : 1 + given_choices]:
         grammar.add(choice)
     given = grammar.accepted()
@@ -77,7 +78,7 @@ def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
     return entries, 0
 
 
-class _Lists:
+class Grammar:
     """The regions written so far and the slots that are live behind them, as serial would have it."""
 
     def __init__(self, machine: Machine, drawn: Profile) -> None:
@@ -108,9 +109,9 @@ class _Lists:
         slot_id = choice >> 12 & (drawn.ids - 1)
         as_id = int(drawn.second_space and self.machine.address_spaces > 1 and choice >> 15 & 3 == 3)
         base = choice >> 17 & (drawn.grid - 1)
-        npages = 1 + (choice >> 22 & 3)
-        flags = drawn.flags[choice >> 24 & 3]
-        rest = choice >> 26
+        npages = 1 + (choice >> 22 & (7 if choice >> 47 else 3))
+        flags = drawn.flags[choice >> 25 & 3]
+        rest = choice >> 27
         old = self.vm.slots[as_id].get(slot_id)
         if old is None and gesture in _NEED_A_SLOT:
             old = self._any_slot(as_id, slot_id)
@@ -120,7 +121,7 @@ class _Lists:
             case "put":
                 # The lowest bits of what is left: an entry of size 0, another hva, the place of another slot.
                 npages = 0 if rest & 15 == 15 else npages
-                hva = _hva(as_id, slot_id) + (1 << 20 if rest >> 4 & 15 == 15 else 0)
+                hva = memory_of(as_id, slot_id) + (1 << 20 if rest >> 4 & 15 == 15 else 0)
                 if rest >> 8 & 1:
                     base = self._beside(as_id, rest >> 9, base, npages)
                 self._write(as_id, slot_id, base, npages, hva, flags, right)
@@ -244,7 +245,7 @@ class _Lists:
             "flags": flags,
             "guest_phys_addr": base << shift,
             "memory_size": size,
-            "userspace_addr": _hva(as_id, slot_id),
+            "userspace_addr": memory_of(as_id, slot_id),
         }
         value = rest >> 4
         near = (value >> 4 & 3) - 1  # one below, at, above; and two above
@@ -283,12 +284,13 @@ class _Lists:
         deletes = fields["memory_size"] == 0
         moves = old is not None and fields["guest_phys_addr"] != old.base_gfn << shift
         flagged = (1, 1, 2, 255)[value >> 6 & 3] if (deletes or moves) == right else 0
-        padding = bytes([value >> 8 & 255]) * 31 if value >> 16 & 63 == 63 else NO_PADDING
+        padding = bytes([value & 255 | 1]) * PADDING_BYTES if value >> 8 & 15 == 15 else NO_PADDING
         self._append(Region(**fields, invalidate_slot=flagged, padding=padding))
 
 
 _NEED_A_SLOT = frozenset(("delete", "move", "flags", "no-op", "resize", "split", "merge", "exchange", "toggle"))
 
 
-def _hva(as_id: int, slot_id: int) -> int:
+def memory_of(as_id: int, slot_id: int) -> int:
+    """The userspace_addr of the memory that the grammar gives to a slot."""
     return HVA + (as_id << 3 | slot_id) * HVA_STRIDE

@@ -35,6 +35,7 @@ class Plan:
     seconds: float | None
     runs: int | None
     mutator: bool
+    seeds: tuple[Path, ...] = ()
 
     def backends(self) -> tuple[str, ...]:
         """The backend of each worker. Raises Missing."""
@@ -79,6 +80,8 @@ class Workers:
         command += [] if plan.seconds is None else ["--time", str(plan.seconds)]
         command += [] if plan.runs is None else ["--runs", str(plan.runs)]
         command += [] if plan.mutator else ["--no-mutator"]
+        for path in plan.seeds:
+            command += ["--seeds", str(path)]
         return command
 
     def watch(self, tick: Callable[[], None]) -> None:

@@ -32,6 +32,7 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--time", type=float, default=float("inf"), help="seconds")
     parser.add_argument("--runs", type=int, default=sys.maxsize)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=Path, action="append", default=[], help="case files that seed atheris")
     parser.add_argument("--no-mutator", action="store_true", help="atheris's own byte mutator alone")
     parser.add_argument("--raise", dest="raises", action="store_true", help="raise at the first mismatch, for farms")
     parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input is closed")
@@ -83,6 +84,17 @@ def _random(options: argparse.Namespace) -> None:
         campaign.flush()
 
 
+def _seed(corpus: Path, paths: list[Path]) -> None:
+    """Put the case files at `paths` into libFuzzer's corpus, as the bytes that spell them."""
+    from fuzz.choices import bytes_from_choices
+    from fuzz.inverse import choices_of
+    from fuzz.replay import case_paths
+    from memslots.textreader import read_case
+
+    for path in case_paths(tuple(paths)):
+        (corpus / f"seed-{path.stem}").write_bytes(bytes_from_choices(choices_of(read_case(path).case)))
+
+
 def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     import atheris
 
@@ -107,6 +119,8 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
 
     corpus = options.out / "atheris-corpus"
     corpus.mkdir(parents=True, exist_ok=True)
+    if options.seeds:
+        _seed(corpus, options.seeds)
     arguments = [
         sys.argv[0],
         "-len_control=0",

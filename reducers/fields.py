@@ -79,14 +79,29 @@ def _lower_one(problem: Problem, name: str, i: int, field: str) -> None:
     """Lower a field of the i-th region of `name` until nothing lower holds."""
     lowered = True
     while lowered:
-        lowered = False
-        regions: tuple[Region, ...] = getattr(problem.case, name)
-        value = getattr(regions[i], field)
-        for lower in _lower(field, value, problem.case):
-            changed = (*regions[:i], with_field(regions[i], field, lower), *regions[i + 1 :])
-            if problem.consider(replace(problem.case, **{name: changed})):  # type: ignore[arg-type]  # a field of regions
-                lowered = True
-                break
+        value = getattr(getattr(problem.case, name)[i], field)
+        lowered = any(_set(problem, name, i, field, lower) for lower in _lower(field, value, problem.case))
+        if lowered and isinstance(value, int):
+            _close_in(problem, name, i, field)
+
+
+def _set(problem: Problem, name: str, i: int, field: str, value: int | bytes) -> bool:
+    """Whether the problem's case could take this value in a field of the i-th region of `name`."""
+    regions: tuple[Region, ...] = getattr(problem.case, name)
+    changed = (*regions[:i], with_field(regions[i], field, value), *regions[i + 1 :])
+    return problem.consider(replace(problem.case, **{name: changed}))  # type: ignore[arg-type]  # a field of regions
+
+
+def _close_in(problem: Problem, name: str, i: int, field: str) -> None:
+    """Halve the way down to where it stops to hold: a limit in the middle of a field is far from both its ends."""
+    unit = problem.case.machine.page_size if field in _ADDRESSES else 1
+    low, high = 0, getattr(getattr(problem.case, name)[i], field) // unit
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _set(problem, name, i, field, middle * unit):
+            high = middle
+        else:
+            low = middle
 
 
 def lower_values(field: str, value: int | bytes, case: Case) -> list[int | bytes]:

@@ -101,6 +101,8 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
         )
     if outcome.errno == 5:
         refused += ", since nr_memslot_pages does not count yet what this list has created"
+    if any(event.kind == "early-publish" for event in outcome.mishaps or ()):
+        refused += ", after an entry that is not flagged has published a set in the middle of it"
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
 
 

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The inverse of the grammar: choices that spell a given case, so that the corpus seeds a coverage-guided fuzzer.
+
+What the grammar has no words for (hundreds of slots, addresses far apart, fields off by a byte) is brought as near as
+it goes: ids and addresses are named by their order, so that what touched or overlapped still does.
+"""
+
+from collections.abc import Iterator
+
+from fuzz.grammar import MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of
+from fuzz.profiles import GESTURES, TABLE, profile
+from memslots.case import Case
+from memslots.region import Region
+
+_PUT = profile(0).gestures.index("put")
+_RIGHT = profile(0).flagged_right.index(True)
+_WRONG = profile(0).flagged_right.index(False)
+_DELETES = 15
+"""The value of the lowest four bits of a put's rest that makes it a DELETE."""
+_OTHER_MEMORY = 15 << 4
+_LONG = 1 << 47
+assert GESTURES[0] == "put"
+assert TABLE == 64
+
+
+def choices_of(case: Case) -> list[int]:
+    """Choices of profile 0 that `case_of` reads as this case, or as one that is near to it."""
+    near = _named_by_order(case)
+    given = near.given[:MOST_GIVEN]
+    grammar = Grammar(near.machine, profile(0))
+    spelt = [_spelt(grammar, region) for region in given]
+    grammar.accepted()
+    spelt += [_spelt(grammar, region) for region in near.apply]
+    machine = MACHINES.index(near.machine) if near.machine in MACHINES else 0
+    head = machine << 8 | len(given) << 11 | _header(near) << 14
+    return [head, *spelt]
+
+
+def _header(case: Case) -> int:
+    """The header bits that say what the case's nent and header flags say, as far as there are such."""
+    entries = len(case.apply)
+    if case.header_flags:
+        return 28 | (case.header_flags.bit_length() - 1) << 5
+    if case.nent is None:
+        return 0
+    if case.nent in NENTS:
+        return 31 | NENTS.index(case.nent) << 5
+    if case.nent < entries:
+        return 30 | case.nent << 5
+    return 29 | min(case.nent - entries - 1, 2) << 5
+
+
+def _spelt(grammar: Grammar, region: Region) -> int:
+    """The choice for one region, given what is live before it; the grammar goes on as if it had read it."""
+    shift = grammar.machine.page_shift
+    base, npages = region.guest_phys_addr >> shift, region.memory_size >> shift
+    spaces = grammar.machine.address_spaces
+    as_id = min(region.as_id, spaces - 1)
+    old = grammar.vm.slots[as_id].get(region.id)
+    changes_place = npages == 0 or (old is not None and old.base_gfn != base)
+    right = region.flagged == changes_place
+    choice = _PUT | (_RIGHT if right else _WRONG) << 6 | (region.id & 7) << 12 | (3 if as_id else 0) << 15
+    choice |= (base & 31) << 17 | ((npages - 1) & 7) << 22 | (region.flags & 3) << 25 | _LONG
+    rest = _DELETES if npages == 0 else 0
+    if npages and region.userspace_addr != memory_of(as_id, region.id):
+        rest |= _OTHER_MEMORY
+    choice |= rest << 27
+    grammar.add(choice)
+    return choice
+
+
+def _named_by_order(case: Case) -> Case:
+    """The case with ids 0 to 7 by first appearance, places by rank, and the grammar's memory for each slot."""
+    regions = case.given + case.apply
+    shift = case.machine.page_shift
+    ids = {slot_id: i & 7 for i, slot_id in enumerate(dict.fromkeys(region.id for region in regions))}
+    ends = sorted({end >> shift for region in regions for end in _ends(region)})
+    plain = len(ends) > 0 and ends[-1] < 32 and all(r.memory_size >> shift <= 8 for r in regions)
+    place = {end: end if plain else i for i, end in enumerate(ends)}
+    memory: dict[int, int] = {}
+
+    def near(region: Region) -> Region:
+        first = memory.setdefault(region.slot, region.userspace_addr) if region.memory_size else 0
+        begin, end = (place.get(each >> shift, 0) for each in (*_ends(region), 0, 0)[:2])
+        own = memory_of(region.as_id & 1, ids[region.id])
+        return Region(
+            region.as_id << 16 | ids[region.id],
+            region.flags,
+            begin << shift,
+            end - begin << shift if region.memory_size else 0,
+            own if region.userspace_addr == first else own + 1,
+            region.invalidate_slot,
+        )
+
+    return Case(
+        given=tuple(map(near, case.given)),
+        apply=tuple(map(near, case.apply)),
+        machine=case.machine,
+        nent=case.nent,
+        header_flags=case.header_flags,
+    )
+
+
+def _ends(region: Region) -> Iterator[int]:
+    """Both ends of a region in bytes; none for a DELETE, whose place is nobody's."""
+    if region.memory_size:
+        yield region.guest_phys_addr
+        yield region.guest_phys_addr + region.memory_size

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The grammar: total, near to what is live, and without a dead branch."""
+
+from collections import Counter
+from difflib import SequenceMatcher
+from functools import cache
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.simulated.engines import RfcV1, Serial
+from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes, drawn_choices
+from fuzz.grammar import MACHINES, NENTS, case_of
+from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
+from fuzz.statistics import counted, statistics_of
+from fuzz.strategies import cases
+from fuzz.trial import Trial
+from memslots.case import Case
+from memslots.region import FIELD_MAXIMA
+from memslots.uapi import PADDING_BYTES
+
+CASES = 4_000
+
+
+@given(st.lists(st.integers(min_value=0)))
+def test_any_numbers_make_a_case(choices: list[int]) -> None:
+    assert isinstance(case_of(choices), Case)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_make_a_case_whose_fields_fit(data: bytes) -> None:
+    case = case_of(choices_from_bytes(data))
+    for region in case.given + case.apply:
+        assert all(0 <= getattr(region, field) <= most for field, most in FIELD_MAXIMA.items())
+        assert len(region.padding) == PADDING_BYTES
+
+
+@given(cases())
+def test_given_is_accepted_and_both_engines_take_the_case(case: Case) -> None:
+    Serial().apply(case)
+    RfcV1().apply(case)
+
+
+@given(st.lists(st.integers(0, (1 << 48) - 1)))
+def test_bytes_spell_the_choices_they_were_made_of(choices: list[int]) -> None:
+    assert choices_from_bytes(bytes_from_choices(choices)) == choices
+
+
+def test_the_same_seed_draws_the_same_cases() -> None:
+    def draw() -> list[Case]:
+        rng = Random(7)
+        return [case_of(drawn_choices(rng)) for _ in range(200)]
+
+    assert draw() == draw()
+
+
+def test_one_byte_changes_at_most_two_entries_on_average() -> None:
+    rng = Random(1)
+    changed: list[int] = []
+    for _ in range(2_000):
+        data = bytearray(bytes_from_choices(drawn_choices(rng)[:12]))
+        before = case_of(choices_from_bytes(bytes(data)))
+        at = rng.randrange(CHUNK, len(data))
+        data[at] ^= rng.randrange(1, 256)
+        after = case_of(choices_from_bytes(bytes(data)))
+        changed.append(_differing(before, after))
+    assert sum(changed) / len(changed) <= 2
+    assert max(changed) > 0
+
+
+def _differing(before: Case, after: Case) -> int:
+    """How many entries of the two lists have no equal in the other, in order."""
+    one, other = before.given + before.apply, after.given + after.apply
+    same = sum(block.size for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks())
+    return max(len(one), len(other)) - same
+
+
+@cache
+def statistics() -> dict[str, Counter[str]]:
+    return counted(Trial(Serial(), RfcV1()), seed=1, cases=CASES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *[
+            ("changes", f"{change}{flag}")
+            for change in ("CREATE", "DELETE", "MOVE", "FLAGS_ONLY", "NO_OP", "UNKNOWN")
+            for flag in ("", "!")
+        ],
+        *[("answers of serial", errno) for errno in ("ok", "EINVAL", "EEXIST")],
+        *[
+            ("the case", trait)
+            for trait in (
+                "given state",
+                "a slot more than once",
+                "both address spaces",
+                "more than 32 entries",
+                "nent short",
+                "nent long",
+                "header flags",
+                "padding",
+                "invalidate_slot above 1",
+                "profile linux-6.1",
+                "profile linux-6.18",
+                "max_gfn",
+                "no readonly support",
+            )
+        ],
+        *[
+            ("engine ended", ended)
+            for ended in ("ok", "EINVAL", "EEXIST", "EIO", "ENOMEM", "hung", "corrupt", "returned-1")
+        ],
+        *[("engine ended", f"crashed-{kind}") for kind in ("bug", "null-dereference")],
+        *[
+            ("parting", parting)
+            for parting in (
+                *("P1 refuse", "P1 lock", "P1 warn", "P2 refuse", "P2 stray", "P2 early-publish", "P2 damage"),
+                *("P2 crashed", "P2 warn", "P3 crashed", "before P1 unnoticed", "before P1 refuse"),
+            )
+        ],
+    ],
+)
+def test_no_branch_of_the_grammar_is_dead(kind: str, name: str) -> None:
+    assert statistics()[kind][name] >= CASES / 2000, statistics()[kind]
+
+
+def test_most_cases_have_a_given_state() -> None:
+    assert statistics()["the case"]["given state"] > CASES / 2
+
+
+def test_a_fair_part_of_the_lists_goes_through_in_serial() -> None:
+    """Lists that all fail at their first entry show nothing of what is behind it."""
+    accepted = CASES - statistics()["answers of serial"]["EINVAL"] - statistics()["answers of serial"]["EEXIST"]
+    assert accepted > CASES / 10
+
+
+def test_every_gesture_every_machine_and_every_nent_can_be_chosen() -> None:
+    assert set(profile(0).gestures) == set(GESTURES)
+    drawn = [profile(number) for number in range(PROFILES)]
+    assert {gesture for each in drawn for gesture in each.gestures} == set(GESTURES)
+    assert all(len(each.gestures) == len(each.flagged_right) == TABLE for each in drawn)
+    machines = {case_of([number << 8, 0]).machine for number in range(len(MACHINES))}
+    assert machines == set(MACHINES)
+    nents = {case_of([(31 | value << 5) << 14, 0]).entries for value in range(len(NENTS))}
+    assert nents == set(NENTS)
+
+
+def test_profiles_differ_in_what_they_favour() -> None:
+    assert len({profile(number).gestures for number in range(PROFILES)}) > PROFILES / 2
+    assert any("delete" not in profile(number).gestures for number in range(PROFILES))
+    assert any(all(profile(number).flagged_right) for number in range(1, PROFILES))
+
+
+def test_statistics_are_shares_of_the_cases() -> None:
+    lines = list(statistics_of(Trial(Serial(), RfcV1()), seed=1, cases=50))
+    assert lines[0].startswith("50 cases, seed 1")
+    shares = [float(line.split("%")[0]) for line in lines if line.startswith("  ")]
+    assert len(shares) > 20
+    assert all(0 < share <= 100 for share in shares)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The inverse of the grammar: what the corpus shows, its bytes show."""
+
+from pathlib import Path
+
+from hypothesis import given
+
+from engines.simulated.engines import RfcV1, Serial
+from fuzz.grammar import case_of
+from fuzz.inverse import choices_of
+from fuzz.strategies import cases
+from fuzz.trial import Trial
+from memslots.case import Case
+from memslots.textreader import parse_case, read_case
+
+CORPUS = Path(__file__).parent.parent.parent / "corpus"
+TRIAL = Trial(Serial(), RfcV1())
+
+
+def buckets(case: Case) -> set[str]:
+    return {finding.bucket for finding in TRIAL.verdict(case).findings}
+
+
+def test_nearly_all_of_the_corpus_keeps_its_buckets() -> None:
+    files = [read_case(path).case for path in sorted(CORPUS.rglob("*.slots"))]
+    kept = sum(buckets(case_of(choices_of(case))) == buckets(case) for case in files)
+    assert kept / len(files) > 0.8
+
+
+def test_a_small_list_is_spelt_entry_by_entry() -> None:
+    case = parse_case(
+        [
+            "slots 1",
+            "given slot=0 gpa=0x2000 size=0x3000 hva=0x100000000000 flags=LOG_DIRTY_PAGES",
+            "list nent=3",
+            "apply slot=0 gpa=0x4000 size=0x3000 hva=0x100000000000 flags=LOG_DIRTY_PAGES invalidate",
+            "apply slot=0 size=0",
+        ]
+    ).case
+    assert case_of(choices_of(case)) == case
+
+
+@given(cases())
+def test_any_case_has_choices(case: Case) -> None:
+    assert isinstance(case_of(choices_of(case)), Case)
