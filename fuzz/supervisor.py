@@ -74,14 +74,14 @@ class Workers:
 
     def _command(self, backend: str) -> list[str]:
         plan = self._plan
-        command = [sys.executable, str(WORKER), "--watch-stdin", "--backend", backend, "--out", str(plan.out)]
+        command = [sys.executable, str(WORKER), "--watch-stdin", "--backend", backend, f"--out={plan.out}"]
         command += ["--engine", plan.engine, "--reference", plan.reference, "--policy", plan.policy]
         command += ["--seed", str(plan.seed)]
         command += [] if plan.seconds is None else ["--time", str(plan.seconds)]
         command += [] if plan.runs is None else ["--runs", str(plan.runs)]
         command += [] if plan.mutator else ["--no-mutator"]
         for path in plan.seeds:
-            command += ["--seeds", str(path)]
+            command.append(f"--seeds={path}")
         return command
 
     def watch(self, tick: Callable[[], None]) -> None:

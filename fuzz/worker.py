@@ -126,9 +126,9 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
         "-len_control=0",
         f"-max_len={MOST_BYTES}",
         f"-seed={options.seed % (1 << 32) or 1}",
-        f"-artifact_prefix={options.out}/",
+        f"-artifact_prefix={options.out.resolve()}/",
         *libfuzzer,
-        str(corpus),
+        str(corpus.resolve()),
     ]
     if options.no_mutator:
         atheris.Setup(arguments, test_one_input)
