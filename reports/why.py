@@ -10,7 +10,7 @@ from oracles.mismatch import Mismatch
 _LEFT_BEHIND = {
     "left-invalid": "nobody takes back the INVALID copies that were published before",
     "sets-differ": "what was edited into the inactive set alone stays there: the two sets part for good",
-    "leaked": "objects that are in no set any more are never freed",
+    "leaked": "an object that no set holds is never freed",
     "dangling": "a freed object stays linked in the active set",
     "page-count": "nr_memslot_pages no longer is the sum of the slots",
     "slots_lock-held": "that exit does not release slots_lock",

@@ -18,8 +18,8 @@ from memslots.machine import machine_of
 from memslots.region import Region
 from memslots.textreader import parse_case
 from memslots.textwriter import text_of
-from reducers.fields import lower_values
 from reducers.measure import measure
+from reducers.minimal import one_step_smaller
 from reducers.problem import OutOfBudget, Problem
 from reducers.reduce import reduce_entries, reduced
 
@@ -145,18 +145,6 @@ def test_a_reduced_case_is_minimal_stable_and_of_the_same_bucket(wild: Case, buc
     for smaller in one_step_smaller(small):
         if measure(smaller) < measure(small):
             assert not holds(smaller), text_of(case_file(smaller))
-
-
-def one_step_smaller(of: Case) -> Iterator[Case]:
-    """Every case with one entry, or one given region, less; and with one field lower."""
-    for field in ("given", "apply"):
-        regions: tuple[Region, ...] = getattr(of, field)
-        for i, region in enumerate(regions):
-            yield replace(of, **{field: regions[:i] + regions[i + 1 :]})  # type: ignore[arg-type]  # a field of regions
-            for name in Region._fields:
-                for lower in lower_values(name, getattr(region, name), of):
-                    changed = region._replace(**{name: lower})  # type: ignore[arg-type]  # padding is bytes
-                    yield replace(of, **{field: (*regions[:i], changed, *regions[i + 1 :])})  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize(("wild", "bucket"), WILD[::3], ids=[bucket for _, bucket in WILD[::3]])
