@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How soon each way of choosing lists finds each bucket, from an empty corpus. Run as: python -m bench.backends [SECONDS].
+"""How soon each way of choosing lists finds each bucket, from an empty corpus: python -m bench.backends [SECONDS].
 
 The campaign's own workers (random; atheris with and without the mutator), Hypothesis, and for comparison raw 64-byte
 entries under atheris's own byte mutator. Median of 7 seeds; workers run two at a time, as a campaign has them.
@@ -52,7 +52,7 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.2f}; {seconds:.0f} s a run, medians of {len(SEEDS)} seeds")
     with ThreadPoolExecutor(2) as pool:
         runs = {
-            backend: list(pool.map(lambda seed, name=backend: campaign(name, seed, seconds), SEEDS))  # type: ignore[misc]  # the default binds the loop's value
+            backend: list(pool.map(lambda seed, name=backend: campaign(name, seed, seconds), SEEDS))
             for backend in BACKENDS
         }
     every = sorted({bucket for results in runs.values() for found, _ in results for bucket in found})

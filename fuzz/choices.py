@@ -11,8 +11,9 @@ CHUNK = CHOICE_BITS // 8
 
 MOST_BYTES = 24 * CHUNK
 """The longest string of bytes that a coverage-guided fuzzer should try: longer lists show nothing that these do not."""
-_USUAL_MOST = 10
+_USUAL_MOST = 6
 _LONG_MOST = 250
+_LONG_BITS = 8
 
 
 def choices_from_bytes(data: bytes) -> list[int]:
@@ -26,9 +27,9 @@ def bytes_from_choices(choices: Sequence[int]) -> bytes:
 
 
 def drawn_choices(rng: Random) -> list[int]:
-    """Choices for a case of a few entries, one in 64 times of many."""
+    """Choices for a case of a few entries, once in 256 times of many."""
     head = rng.getrandbits(CHOICE_BITS)
     given = head >> 11 & 7
-    most = _LONG_MOST if rng.getrandbits(6) == 0 else _USUAL_MOST
+    most = _LONG_MOST if rng.getrandbits(_LONG_BITS) == 0 else _USUAL_MOST
     entries = 1 + int(rng.random() * most)
     return [head] + [rng.getrandbits(CHOICE_BITS) for _ in range(given + entries)]

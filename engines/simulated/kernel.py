@@ -6,7 +6,7 @@ in which order an ioctl takes these steps: `serial.py` and `rfc_v1.py` do.
 """
 
 from collections.abc import Sequence
-from errno import EEXIST, EINVAL, EIO, ENOMEM, errorcode
+from errno import EEXIST, EINVAL, EIO, ENOMEM
 
 from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
@@ -248,7 +248,7 @@ class Kernel:
 
     def refused(self, errno: int, why: str) -> None:
         """A request is refused."""
-        self.mishap("refuse", f"{errorcode.get(errno, '+1')}: {why}")
+        self.mishap("refuse", why)
 
     def call_ends(self, end: Ended | None = None) -> None:
         """The call has returned, or ends otherwise: note that, and a slots_arch_lock that nobody released."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel that writes down what it does. Only who asks for events pays for them."""
 
+from errno import errorcode
+
 from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import SlotObject, named, written
@@ -24,6 +26,9 @@ class RecordingKernel(Kernel):
     def mishap(self, kind: str, detail: str = "") -> None:
         super().mishap(kind, detail)
         self.note(kind, detail)
+
+    def refused(self, errno: int, why: str) -> None:
+        self.mishap("refuse", f"{errorcode.get(errno, '+1')}: {why}")
 
     def lock_slots(self) -> None:
         self.note("lock", "slots_lock")
