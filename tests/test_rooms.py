@@ -20,7 +20,8 @@ ROOMS: dict[str, set[str]] = {
 }
 DOORS: dict[str, tuple[str, ...]] = {
     "click": ("fuzz/commands.py",),
-    "rich": ("fuzz/commands.py", "reports/terminal.py"),
+    "rich": ("fuzz/commands.py", "fuzz/campaign_command.py", "reports/terminal.py", "reports/campaign_table.py"),
+    "structlog": ("fuzz/campaign_command.py",),
     "sqlite3": ("fuzz/findings.py",),
     "hypothesis": ("fuzz/strategies.py",),
     "atheris": ("fuzz/worker.py",),
