@@ -28,8 +28,12 @@ class MismatchFound(Exception):
 class Campaign:
     """One worker's share of a campaign."""
 
-    def __init__(self, trial: Trial, findings: Findings, worker: str, *, raises: bool = False) -> None:
+    def __init__(
+        self, trial: Trial, findings: Findings, worker: str, *, whole: Trial | None = None, raises: bool = False
+    ) -> None:
+        """`trial` judges every case, and may be a quick one; `whole`, if it is, says what a record expects."""
         self.trial = trial
+        self._whole = whole or trial
         self.trials = 0
         self._findings = findings
         self._worker = worker
@@ -83,7 +87,7 @@ class Campaign:
         before = len(case.given) + len(case.apply)
         after = len(small.given) + len(small.apply)
         record = Record(signature, bucket, name, before, after, problem.calls, changes)
-        self._findings.keep(record, text_of_record(self.trial, small, bucket))
+        self._findings.keep(record, text_of_record(self._whole, small, bucket))
 
 
 def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:

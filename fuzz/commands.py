@@ -14,6 +14,7 @@ from typing import BinaryIO, NoReturn
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from engines.catalogue import ENGINES, engine_named
 from engines.simulated.engines import Serial
@@ -22,7 +23,7 @@ from fuzz.campaign_command import run_campaign
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.record import buckets_on_record
-from fuzz.replay import case_paths, surprises
+from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.statistics import statistics_of
 from fuzz.supervisor import Missing, Plan
 from fuzz.trial import Trial
@@ -34,6 +35,8 @@ from reducers.reduce import reduced
 from reports.terminal import case_on_terminal
 
 NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+
+_NO_EDGE = 1000
 
 _ENGINE = click.Choice(list(ENGINES))
 _reference = click.option("--reference", type=_ENGINE, default="serial", show_default=True, help="What is right.")
@@ -88,6 +91,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     """Draw one case: its entries, what each engine makes of them, and where they part."""
     file = read_case(path)
     case = file.case
+    expected_engines(path, file)
     if as_json:
         click.echo(line_from_case(case, path.stem))
         return NOTHING_NEW
@@ -101,14 +105,21 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
             outcomes[name] = engine_named(name).apply(case, record=True)
             findings += [(name, finding.bucket) for finding in verdict.findings]
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    console = Console(highlight=False)
+        raise located(path, file, error) from None
+    # Paper has no edge: what is piped or redirected is folded only if COLUMNS says where.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _NO_EDGE
+    console = Console(highlight=False, width=width)
     with console.capture() as capture:
         for part in case_on_terminal(str(path), case, outcomes, findings, Policy(policy)):
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, Text))
     drawn = capture.get()
     # Tables are padded to their width, which a mail need not carry.
     click.echo(drawn if console.is_terminal else re.sub(r" +$", "", drawn, flags=re.MULTILINE), nl=False)
+    if file.expectations:
+        unlike = list(surprises(path, file, reference, Policy(policy)))
+        click.echo("It comes out as its expect lines say." if not unlike else "Unlike its expect lines:")
+        for surprise in unlike:
+            click.echo(f"  {surprise}")
     return NOTHING_NEW
 
 
@@ -119,27 +130,39 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
 @click.option("--junit", type=_PATH, help="Write the result as JUnit XML.")
 def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | None) -> int:
     """Check that case files (or folders of them) come out as their expect lines say."""
-    results: list[Replayed] = []
-    for path in case_paths(paths):
-        try:
-            found = tuple(surprises(path, read_case(path), reference, Policy(policy)))
-            results.append(Replayed(str(path), found))
-            for surprise in found:
-                click.echo(f"{path}: {surprise}")
-        except BadInput as error:
-            results.append(Replayed(str(path), error=str(error)))
-            click.echo(f"{error}", err=True)
     if junit is not None:
-        try:
-            write_junit(junit, results)
-        except OSError as error:
-            raise BadInput(f"{junit}: {error.strerror}: expected a file to write JUnit XML to") from None
+        write_report(junit, [])  # where nothing can be written is said before the work is done
+    results: list[Replayed] = []
+    interrupted = False
+    try:
+        for path in case_paths(paths):
+            try:
+                found = tuple(surprises(path, read_named(path), reference, Policy(policy)))
+                results.append(Replayed(str(path), found))
+                for surprise in found:
+                    click.echo(f"{path}: {surprise}")
+            except BadInput as error:
+                results.append(Replayed(str(path), error=str(error)))
+                click.echo(f"{error}", err=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    if junit is not None:
+        write_report(junit, results)
     errors = sum(result.error is not None for result in results)
     differing = sum(bool(result.surprises) for result in results)
-    click.echo(
-        f"{len(results)} replayed: {len(results) - errors - differing} as expected, {differing} not, {errors} bad"
-    )
+    summary = f"{len(results)} replayed: {len(results) - errors - differing} as expected, {differing} not, {errors} bad"
+    click.echo(f"{summary}, then interrupted" if interrupted else summary)
+    if interrupted:
+        return INTERRUPTED
     return BAD_INPUT if errors else MISMATCH if differing else NOTHING_NEW
+
+
+def write_report(path: Path, results: list[Replayed]) -> None:
+    """Write the JUnit file. Raises BadInput."""
+    try:
+        write_junit(path, results)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}: expected a file to write JUnit XML to") from None
 
 
 @cli.command()
@@ -197,12 +220,13 @@ def fuzz(
 @click.option("--out", type=_PATH, help="Write the reduced case here.  [default: standard output]")
 def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: str | None, out: Path | None) -> int:
     """Make a case as small as it gets while it shows the same bucket."""
-    case = read_case(path).case
+    file = read_case(path)
+    case = file.case
     trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
     try:
         found = [finding.bucket for finding in trial.verdict(case).findings]
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise located(path, file, error) from None
     if not found:
         click.echo(f"{path}: no mismatch between {reference} and {engine}: nothing to keep", err=True)
         return NOTHING_NEW
@@ -241,6 +265,9 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        # Whoever closed it wants no answer; the exit code could not be told from one.
+        sys.exit(BAD_INPUT)
     code = _run_cli()
     try:
         sys.stdout.flush()

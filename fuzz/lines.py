@@ -28,18 +28,21 @@ class LineRunner:
 
     def results(self, stream: BinaryIO) -> Iterator[str]:
         """One JSON object for each line of `stream`, in order, without newlines. Raises BadInput."""
+        number = 0
         while line := _read(stream):
+            number += 1
             if len(line) > MAX_LINE_BYTES:
                 while line and not line.endswith(b"\n"):
                     line = _read(stream)
-                yield self._error(None, f"expected at most {MAX_LINE_BYTES} bytes a line")
+                yield self._error(None, f"line {number}: expected at most {MAX_LINE_BYTES} bytes a line")
                 continue
             case_id = None
             try:
                 case_id, case = case_from_line(line)
                 yield self._result(case_id, case)
             except BadJson as error:
-                yield self._error(error.case_id, str(error))
+                where = f"line {number}: " if error.case_id is None else ""
+                yield self._error(error.case_id, f"{where}{error}")
             except BadInput as error:
                 yield self._error(case_id, str(error))
 

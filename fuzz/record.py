@@ -4,9 +4,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from fuzz.replay import case_paths
+from fuzz.replay import case_paths, read_named
 from memslots.expectation import MismatchExpected
-from memslots.textreader import read_case
 
 
 def buckets_on_record(engine: str, paths: Iterable[Path]) -> set[str]:
@@ -14,6 +13,6 @@ def buckets_on_record(engine: str, paths: Iterable[Path]) -> set[str]:
     return {
         expectation.bucket
         for path in case_paths(tuple(paths))
-        for expectation in read_case(path).expectations
+        for expectation in read_named(path).expectations
         if isinstance(expectation, MismatchExpected) and expectation.engine == engine
     }

@@ -4,13 +4,16 @@
 from collections.abc import Iterator
 from errno import errorcode
 from pathlib import Path
+from typing import cast
 
 from engines.catalogue import ENGINES, engine_named
+from engines.protocol import RefusedGiven
 from fuzz.trial import Trial
 from memslots.casefile import CaseFile
-from memslots.errors import BadInput
+from memslots.errors import BadInput, BadLine
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
 from memslots.outcome import Outcome
+from memslots.textreader import read_case
 from memslots.textwriter import words_of
 from oracles.policy import Policy
 
@@ -20,15 +23,21 @@ DEFAULT_ENGINE = "rfc-v1"
 def case_paths(paths: tuple[Path, ...]) -> list[Path]:
     """The case files that `paths` name: files as they are, folders searched for `*.slots`.
 
-    What cannot be found stays in its place: it is bad input when it is read, and costs the other files nothing.
+    What cannot be found, or a folder with nothing in it, stays in its place: it is bad input when it is read, and
+    costs the other files nothing.
     """
     found: list[Path] = []
     for path in paths:
-        if _is_folder(path):
-            found += sorted(path.rglob("*.slots")) or [path / "*.slots"]
-        else:
-            found.append(path)
+        inside = sorted(each for each in path.rglob("*.slots") if each.is_file()) if _is_folder(path) else []
+        found += inside or [path]
     return found
+
+
+def read_named(path: Path) -> CaseFile:
+    """The case file that `case_paths` has named. Raises BadInput."""
+    if _is_folder(path):
+        raise BadInput(f"{path}: no case file (*.slots) in this folder")
+    return read_case(path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -38,18 +47,37 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
+def expected_engines(path: Path, file: CaseFile) -> dict[str, list[Expectation]]:
+    """What is expected of each engine. Raises BadInput, with the line, for one that does not exist."""
+    expectations: dict[str, list[Expectation]] = {}
+    for lineno, line in enumerate(file.lines, 2):
+        if line.keyword != "expect":
+            continue
+        expectation = cast(Expectation, line.content)
+        if expectation.engine not in ENGINES:
+            words = f"expect {words_of(expectation)}"
+            raise BadLine(str(path), lineno, words, f"no such engine, expected one of {', '.join(ENGINES)}")
+        expectations.setdefault(expectation.engine, []).append(expectation)
+    for name, expected in expectations.items():
+        if Agreement(name) in expected and any(isinstance(each, MismatchExpected) for each in expected):
+            raise BadInput(f"{path}: expect {name} agrees: there are mismatches expected of it too")
+    return expectations
+
+
+def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
+    """The error with the file that it is about, and the line if it knows of one."""
+    if isinstance(error, RefusedGiven):
+        lines = [lineno for lineno, line in enumerate(file.lines, 2) if line.keyword == "given"]
+        return BadInput(f"{path}:{lines[error.index]}: {error}")
+    return BadInput(f"{path}: {error}")
+
+
 def surprises(path: Path, file: CaseFile, reference_name: str, policy: Policy) -> Iterator[str]:
     """One line for each way in which the case does not come out as its file says.
 
     Every engine that the file names is run, and rfc-v1 if it names none beside the reference. Raises BadInput.
     """
-    expectations: dict[str, list[Expectation]] = {}
-    for expectation in file.expectations:
-        if expectation.engine not in ENGINES:
-            raise BadInput(
-                f"{path}: expect {words_of(expectation)}: no such engine, expected one of {', '.join(ENGINES)}"
-            )
-        expectations.setdefault(expectation.engine, []).append(expectation)
+    expectations = expected_engines(path, file)
     engines = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
     try:
         if reference_name in expectations:
@@ -62,7 +90,7 @@ def surprises(path: Path, file: CaseFile, reference_name: str, policy: Policy) -
             yield from _of_outcome(name, verdict.outcome, expected)
             yield from _of_buckets(name, {finding.bucket for finding in verdict.findings}, expected)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise located(path, file, error) from None
 
 
 def ending_of(name: str, outcome: Outcome) -> Ending:
@@ -98,8 +126,6 @@ def _of_outcome(name: str, outcome: Outcome, expected: list[Expectation]) -> Ite
 
 def _of_buckets(name: str, got: set[str], expected: list[Expectation]) -> Iterator[str]:
     on_record = {e.bucket for e in expected if isinstance(e, MismatchExpected)}
-    if on_record and Agreement(name) in expected:
-        raise BadInput(f"expect {name} agrees: there are mismatches expected of it too")
     for bucket in sorted(got - on_record):
         yield f"not on record: {name} {bucket}"
     for bucket in sorted(on_record - got):

@@ -63,9 +63,12 @@ def _campaign(options: argparse.Namespace) -> "Campaign":
     from fuzz.trial import Trial
     from oracles.policy import Policy
 
-    trial = Trial(engine_named(options.reference), engine_named(options.engine), Policy(options.policy))
+    trial, whole = (
+        Trial(engine_named(options.reference), engine_named(options.engine, quick=quick), Policy(options.policy))
+        for quick in (True, False)
+    )
     settings = {"engine": options.engine, "reference": options.reference, "policy": options.policy}
-    return Campaign(trial, Findings(options.out, settings), options.backend, raises=options.raises)
+    return Campaign(trial, Findings(options.out, settings), options.backend, whole=whole, raises=options.raises)
 
 
 def _random(options: argparse.Namespace) -> None:

@@ -21,6 +21,8 @@ from memslots.uapi import U32, U64
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 FORMAT = 1
+MAX_REGIONS = 200_000
+"""As many as a case file may have lines."""
 _CASE_KEYS = frozenset(("format", "id", "machine", "given", "apply", "nent", "header_flags", "faults"))
 _LATER_KEYS = frozenset(("then", "dirty", "schedule"))
 
@@ -128,6 +130,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant
 
 
 def _parsed(line: str | bytes) -> object:
+    if not line.strip():
+        raise BadCase("empty line: expected an object")
     try:
         return _DECODER.decode(line if isinstance(line, str) else line.decode())
     except json.JSONDecodeError as error:
@@ -200,6 +204,8 @@ def _machine(value: object) -> Machine:
 def _regions(key: str, value: object) -> tuple[Region, ...]:
     if not isinstance(value, list):
         raise BadCase(f"{key}: expected a list of regions")
+    if len(value) > MAX_REGIONS:
+        raise BadCase(f"{key}: expected at most {MAX_REGIONS} regions")
     return tuple([_region(key, i, item) for i, item in enumerate(value)])
 
 

@@ -44,8 +44,9 @@ class Outcome(NamedTuple):
     the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of them.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
-    structures). `value` and `errno` are None unless it returned. `entry_errnos` has one errno for each entry
-    tried. `at_first_refusal` is what was active right after the first refused entry.
+    structures); or unknown, where the engine was told not to follow sets that have gone astray. `value` and `errno`
+    are None unless it returned. `entry_errnos` has one errno for each entry tried. `at_first_refusal` is what was
+    active right after the first refused entry.
     """
 
     ended: str

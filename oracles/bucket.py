@@ -52,7 +52,8 @@ def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -
         cause = _first(mishaps, "lock" if outcome.ended == "hung" else "unnoticed")
         return cause or _first(mishaps, outcome.ended)
     match mismatch.what:
-        case "slots_arch_lock-held":
+        case "slots_arch_lock-held" | "leaked":
+            # Whoever keeps the lock has prepared a slot that nobody will link.
             return _first(mishaps, "lock")
         case "warned":
             return _first(mishaps, "warn")

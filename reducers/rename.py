@@ -85,6 +85,47 @@ def _compress_gfns(problem: Problem, page: int) -> None:
     problem.consider(each_region(problem.case, lambda r: r._replace(guest_phys_addr=starts[r.guest_phys_addr])))
 
 
+def slide_down(problem: Problem) -> None:
+    """Bring regions that touch or overlap to lower places together: one of them alone cannot go without the others.
+
+    The step is halved from the whole way down to a page, so a limit in the middle is reached in few calls.
+    """
+    page = problem.case.machine.page_size
+    for begin, end in reversed(_islands(problem.case)):
+        step = begin // page
+        while step:
+            if begin >= step * page and problem.consider(_slid(problem.case, begin, end, step * page)):
+                begin, end = begin - step * page, end - step * page
+            else:
+                step //= 2
+
+
+def _islands(case: Case) -> list[tuple[int, int]]:
+    """Ranges of guest physical addresses that regions cover without a gap, in order, in bytes."""
+    islands: list[tuple[int, int]] = []
+    for region in sorted(case.given + case.apply, key=lambda r: r.guest_phys_addr):
+        begin, end = region.guest_phys_addr, region.guest_phys_addr + region.memory_size
+        if not region.memory_size:
+            continue
+        if islands and begin <= islands[-1][1]:
+            islands[-1] = (islands[-1][0], max(islands[-1][1], end))
+        else:
+            islands.append((begin, end))
+    return islands
+
+
+def _slid(case: Case, begin: int, end: int, down: int) -> Case:
+    """The case with what lies in [begin, end) `down` bytes lower."""
+    return each_region(
+        case,
+        lambda r: (
+            r._replace(guest_phys_addr=r.guest_phys_addr - down)
+            if r.memory_size and begin <= r.guest_phys_addr < end
+            else r
+        ),
+    )
+
+
 def order(problem: Problem) -> None:
     """Swap neighbours that stand the wrong way round, in the list and in `given`, while that changes nothing."""
     for field in ("apply", "given"):

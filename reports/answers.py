@@ -7,7 +7,17 @@ from memslots.outcome import Event, Outcome
 from memslots.region import Region
 from memslots.textwriter import region_words
 
-_NEWS = frozenset(("refuse", "warn", "stray", "damage", "hung", "crashed", "looped"))
+_NEWS = frozenset(("refuse", "warn", "stray", "damage", "early-publish", "hung", "crashed", "looped"))
+
+_VERBS = {
+    "refuse": "refused",
+    "warn": "WARN",
+    "damage": "memory error:",
+    "stray": "",
+    "early-publish": "published early",
+    "unnoticed": "",
+}
+_EARLY = _NEWS | {"unnoticed"}
 
 
 def entry_words(region: Region) -> str:
@@ -25,6 +35,13 @@ def answers(outcome: Outcome, entries: int) -> list[str]:
         if event.entry < entries and event.phase:
             by_entry[event.entry].append(event)
     return [_answer(events) for events in by_entry]
+
+
+def before_any_entry(outcome: Outcome) -> list[str]:
+    """What happened before the call came to its first entry, where it knows of phases at all."""
+    if outcome.entry_errnos is not None:
+        return []
+    return [_news(event) for event in outcome.events or () if not event.phase and event.kind in _EARLY]
 
 
 def _answer(events: list[Event]) -> str:
@@ -45,5 +62,5 @@ def _answer(events: list[Event]) -> str:
 
 
 def _news(event: Event) -> str:
-    verb = {"refuse": "refused", "warn": "WARN", "damage": "memory error", "stray": ""}.get(event.kind, event.kind)
+    verb = _VERBS.get(event.kind, event.kind)
     return f"{verb} {event.detail}".strip()

@@ -2,6 +2,7 @@
 """A case on the terminal: what was given, what each engine answered, both final sets, where they part."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from rich.box import ASCII
 from rich.console import RenderableType
@@ -14,12 +15,14 @@ from memslots.slot import SlotSets
 from memslots.textwriter import region_words, words_of
 from oracles.bucket import how_ended
 from oracles.policy import Policy, expected_active
-from reports.answers import answers
+from reports.answers import answers, before_any_entry
 from reports.memory_map import cell_text, folded, rows_of
 
 _LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
+_MOST_ZERO_ENTRIES = 3
 _MOST_LINES = 48
 """More lines of one kind than this are folded: a terminal shows about as many."""
+_MOST_ROWS = 4 * _MOST_LINES
 
 
 def case_on_terminal(
@@ -56,14 +59,16 @@ def _entries(case: Case, outcomes: dict[str, Outcome]) -> RenderableType:
     table.add_column("entry", overflow="fold")
     for name in outcomes:
         table.add_column(name, overflow="fold")
-    shown = case.apply[:_MOST_LINES]
+    # What nent names beyond the entries given: a row or two tell how that ends.
+    shown = tuple(islice(case.named(), min(len(case.apply) + _MOST_ZERO_ENTRIES, _MOST_LINES)))
     columns = [answers(outcome, len(shown)) for outcome in outcomes.values()]
     for i, region in enumerate(shown):
-        table.add_row(str(i), region_words(region), *[_coloured(column[i]) for column in columns])
+        words = region_words(region) if i < len(case.apply) else "(zero bytes) slot=0 size=0"
+        table.add_row(str(i), words, *[_coloured(column[i]) for column in columns])
     if len(case.apply) > _MOST_LINES:
         table.add_row("", f"and {len(case.apply) - _MOST_LINES} more")
     if case.nent is not None:
-        table.add_row("", f"the header says nent={case.nent}")
+        table.add_row("", f"the header says nent={case.nent}, {len(case.apply)} are given")
     return table
 
 
@@ -82,10 +87,16 @@ def _ending(outcome: Outcome) -> Text:
         text += f", {' and '.join(locks)} held"
     if outcome.damage:
         text += f", {', '.join(outcome.damage)}"
+    if outcome.dangling:
+        text += ", a freed object is still linked"
+    if outcome.warned:
+        text += ", WARN"
     if outcome.leaked:
         text += f", leaked {_counted(outcome.leaked, 'object')}"
     if outcome.publications is not None:
         text += f", {_counted(outcome.publications, 'publication')}"
+    for early in before_any_entry(outcome):
+        text += f"; before any entry: {early}"
     return Text(text, style="green" if ended == "ok" else "red")
 
 
@@ -116,7 +127,8 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[R
     table.add_column("gfn", justify="right", no_wrap=True)
     for name in columns:
         table.add_column(name, overflow="fold")
-    for row in folded(rows, _MOST_LINES):
+    drawn = folded(rows, _MOST_LINES)
+    for row in drawn[:_MOST_ROWS]:
         if isinstance(row, int):
             table.add_row("...", f"{row} ranges alike", style="dim")
             continue
@@ -127,6 +139,8 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[R
             *[cell_text(cell) for cell in cells],
             style="bold red" if wrong else "",
         )
+    if len(drawn) > _MOST_ROWS:
+        table.add_row("...", f"{len(drawn) - _MOST_ROWS} more rows", style="dim")
     yield Text("")
     yield table
 

@@ -241,10 +241,10 @@ class Kernel:
 
         Raises Misused where the sets cannot follow what that does to them.
         """
-        if not isinstance(self.sets[0][0], LinkedMemslots):
-            raise Misused
         self.corrupt = True
         self.mishap("stray", f"{kind} of {named(victim)}")
+        if not isinstance(self.sets[0][0], LinkedMemslots):
+            raise Misused
 
     def refused(self, errno: int, why: str) -> None:
         """A request is refused."""

@@ -9,7 +9,7 @@ import pytest
 from engines.simulated.ended import Oops
 from engines.simulated.engines import RfcV1
 from engines.simulated.kernel import Kernel
-from engines.simulated.rfc_v1 import ListCall
+from engines.simulated.rfc_v1 import PUBLISHED, UNLOCKED, ListCall
 from memslots.case import Case
 from memslots.slot import SlotSets
 
@@ -62,8 +62,12 @@ def test_x10_the_rollback_of_an_unflagged_entry_publishes_a_freed_invalid_copy(
     assert (outcome.leaked, outcome.dangling, outcome.corrupt) == (leaked, True, False)
     kernel = kernel_of(case)
     original = kernel.active(0).lookup(1)
-    for _ in ListCall(kernel, case).steps():
-        pass
+    seen = [(pause, written(kernel.walk(0)), written(kernel.walk(1))) for pause in ListCall(kernel, case).steps()]
+    assert seen == [
+        (UNLOCKED, UNCHANGED, UNCHANGED),
+        (PUBLISHED, f"{S0} {I1} {S2}", UNCHANGED),
+        (PUBLISHED, f"{S0} {I1} {S2}", f"{S0} {I1} {S2}"),
+    ]
     invalid = kernel.active(0).lookup(1)
     assert invalid is not None
     assert invalid.freed

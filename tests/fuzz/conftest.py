@@ -18,15 +18,16 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "100"
 
 
 def _sameslots(
-    *args: str | Path, stdin: str = "", within: tuple[str, ...] = (), **environment: str
+    *args: str | Path, stdin: str = "", within: tuple[str, ...] = (), **environment: str | None
 ) -> subprocess.CompletedProcess[str]:
-    """`within` is a command that runs the command."""
+    """`within` is a command that runs the command; a variable that is None is not set."""
+    variables = {name: value for name, value in (ENVIRONMENT | environment).items() if value is not None}
     return subprocess.run(
         [*within, *COMMAND, *map(str, args)],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
-        env=ENVIRONMENT | environment,
+        env=variables,
         timeout=60,
         check=False,
     )

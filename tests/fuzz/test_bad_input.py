@@ -29,7 +29,10 @@ BAD_TEXTS = {
         ":2: size: expected 0 to 0xffffffffffffffff, found: ",
     ),
     "key.slots": (GOOD.replace("gpa", "guest_phys_addr"), ":2: unknown key 'guest_phys_addr', expected one of slot, "),
-    "given.slots": ("slots 1\ngiven slot=0 size=1\napply slot=0\n", ": given 0: the serial ioctl refuses it (EINVAL)"),
+    "given.slots": (
+        "slots 1\ngiven slot=0 size=1\napply slot=0\n",
+        ":2: given 0: the serial ioctl refuses it (EINVAL)",
+    ),
     "then.slots": (GOOD + "then slot=0\n", ":5: 'then': not supported by this release, found: then slot=0"),
 }
 BAD_FILES = {
@@ -83,9 +86,11 @@ def test_a_replay_names_every_bad_file_and_replays_the_others(
     replayed = sameslots("replay", good, *bad[:5], good, *bad[5:], good, "--junit", junit)
     lines = replayed.stderr.splitlines()
     for path, line in zip(bad, lines, strict=True):
-        complaint = COMPLAINTS.get(path.name, ": expect no-such ok: no such engine, expected one of serial, rfc-v1")
+        complaint = COMPLAINTS.get(
+            path.name, ":3: no such engine, expected one of serial, rfc-v1, found: expect no-such ok"
+        )
         if path.name == "folder.slots":
-            complaint = "/*.slots: No such file or directory: expected a case file (.slots)"
+            complaint = ": no case file (*.slots) in this folder"
         assert line.startswith(f"{path}{complaint}")
     assert replayed.stdout == f"{len(bad) + 3} replayed: 3 as expected, 0 not, {len(bad)} bad\n"
     assert replayed.returncode == 2
@@ -109,7 +114,7 @@ def test_a_folder_without_cases_is_bad_and_the_others_are_replayed(tmp_path: Pat
     (tmp_path / "empty").mkdir()
     (tmp_path / "good.slots").write_text(GOOD)
     replayed = sameslots("replay", tmp_path / "empty", tmp_path / "good.slots")
-    assert replayed.stderr == f"{tmp_path}/empty/*.slots: No such file or directory: expected a case file (.slots)\n"
+    assert replayed.stderr == f"{tmp_path}/empty: no case file (*.slots) in this folder\n"
     assert (replayed.returncode, replayed.stdout) == (2, "2 replayed: 1 as expected, 0 not, 1 bad\n")
 
 
@@ -140,7 +145,7 @@ def test_run_without_a_line_has_nothing_to_say(folder: Path, sameslots: Sameslot
 
 
 BAD_LINES = {
-    "\n": (None, "not JSON: Expecting value"),
+    "\n": (None, "empty line: expected an object"),
     '{"id": "cut", "apply": [{"slot": 0}\n': (None, "not JSON: Expecting ',' delimiter"),
     '{"id": "nul", "apply": []}\0\n': (None, "not JSON: Extra data"),
     '{"id": "over", "apply": [{"memory_size": 18446744073709551616}]}\n': (
@@ -173,9 +178,11 @@ def test_run_answers_a_bad_line_in_its_place_and_the_lines_behind_it(tmp_path: P
     assert (ran.returncode, ran.stderr) == (2, "")
     results = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [result["id"] for result in results] == [case_id for case_id, _ in expected]
-    for result, (_, complaint) in zip(results, expected, strict=True):
+    for lineno, (result, (case_id, complaint)) in enumerate(zip(results, expected, strict=True), 1):
         if complaint is None:
             assert result.keys() == {"id", "outcomes", "mismatches"}
         else:
             assert result.keys() == {"id", "error"}
-            assert result["error"].startswith(complaint)
+            # A line that carries no id is named by its number.
+            where = f"line {lineno}: " if case_id is None else ""
+            assert result["error"].startswith(where + complaint)

@@ -85,13 +85,13 @@ def test_engines_of_one_mind_part_nowhere(case: Case, sameslots: Sameslots) -> N
 
 @pytest.mark.parametrize("text", [GROW, EVERYTHING, EMPTY], ids=["grow", "everything", "empty"])
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_no_line_is_wider_than_the_terminal_or_ends_in_blanks(
+def test_tables_fit_the_terminal_buckets_are_never_folded_and_no_line_ends_in_blanks(
     text: str, columns: int, case: Case, sameslots: Sameslots
 ) -> None:
     shown = sameslots("show", case(text), COLUMNS=str(columns))
     assert (shown.returncode, shown.stderr) == (0, "")
     for line in shown.stdout.splitlines():
-        assert len(line) <= columns
+        assert len(line) <= columns or "|" not in line
         assert line.isprintable()
         assert line == line.rstrip(" ")
 
@@ -131,3 +131,46 @@ def test_json_is_the_same_case_as_a_line_that_run_accepts(text: str, case: Case,
     ran = sameslots("run", stdin=shown.stdout)
     assert ran.returncode in (0, 1)
     assert json.loads(ran.stdout)["id"] == "x"
+
+
+def test_what_is_piped_has_no_edge(case: Case, sameslots: Sameslots) -> None:
+    """Each entry on one line, so that it can be searched for, unless COLUMNS says otherwise."""
+    long = "apply slot=1:5 gpa=0xfffffff000 size=0x10000 hva=0x7fffffff0000 flags=LOG_DIRTY_PAGES|READONLY invalidate"
+    shown = sameslots("show", case(f"slots 1\n{long}\n"), COLUMNS=None)
+    assert any(long.removeprefix("apply ") in line for line in shown.stdout.splitlines())
+
+
+def test_entries_that_nent_names_beyond_the_list_are_rows(case: Case, sameslots: Sameslots) -> None:
+    shown = sameslots(
+        "show", case("slots 1\ngiven slot=0 gpa=0x0 size=0x1000 hva=0x0\nlist nent=131073\napply slot=1 size=0\n")
+    )
+    assert "(zero bytes) slot=0 size=0" in shown.stdout
+    assert "before any entry: batch is NULL" in shown.stdout
+
+
+def test_a_freed_object_that_is_still_linked_and_a_warn_are_said(case: Case, sameslots: Sameslots) -> None:
+    text = """\
+slots 1
+machine linux-6.1 max_gfn=0xff
+given slot=0 gpa=0x0 size=0x2000 hva=0x100000000000
+apply slot=0 gpa=0xff000 size=0x2000 hva=0x100000000000
+"""
+    assert "a freed object is still linked" in sameslots("show", case(text)).stdout
+    warned = sameslots("show", case("slots 1\nlist nent=33554432\napply slot=0 size=0\n")).stdout
+    assert "WARN" in warned
+    assert "refused ENOMEM: too many entries" in warned
+
+
+def test_show_says_whether_the_expect_lines_hold(case: Case, sameslots: Sameslots) -> None:
+    good = "slots 1\napply slot=0 size=0\nexpect serial refused EINVAL at 0\nexpect rfc-v1 agrees\n"
+    assert sameslots("show", case(good)).stdout.endswith("It comes out as its expect lines say.\n")
+    bad = good.replace("EINVAL", "EEXIST")
+    assert sameslots("show", case(bad)).stdout.endswith(
+        "Unlike its expect lines:\n  expected serial refused EEXIST at 0, got serial refused EINVAL at 0\n"
+    )
+
+
+def test_an_engine_that_does_not_exist_is_bad_input_for_show_too(case: Case, sameslots: Sameslots) -> None:
+    shown = sameslots("show", case("slots 1\napply slot=0 size=0\nexpect rfc-v9 ok\n"))
+    assert shown.returncode == 2
+    assert ":3: no such engine" in shown.stderr

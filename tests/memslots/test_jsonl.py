@@ -166,7 +166,7 @@ NO_CASE = {
     "[]": (None, "a case: expected an object"),
     "null": (None, "a case: expected an object"),
     '"slots 1"': (None, "a case: expected an object"),
-    "": (None, "not JSON: Expecting value: line 1 column 1 (char 0)"),
+    "": (None, "empty line: expected an object"),
     "slots 1": (None, "not JSON: Expecting value: line 1 column 1 (char 0)"),
     '{"apply": [{}]': (None, "not JSON: Expecting ',' delimiter: line 1 column 15 (char 14)"),
     '{"apply": []} {"apply": []}': (None, "not JSON: Extra data: line 1 column 15 (char 14)"),
