@@ -91,7 +91,8 @@ def slide_down(problem: Problem) -> None:
     The step is halved from the whole way down to a page, so a limit in the middle is reached in few calls.
     """
     page = problem.case.machine.page_size
-    for begin, end in reversed(_islands(problem.case)):
+    for island in reversed(_islands(problem.case)):
+        begin, end = island
         step = begin // page
         while step:
             if begin >= step * page and problem.consider(_slid(problem.case, begin, end, step * page)):
