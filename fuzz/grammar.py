@@ -11,25 +11,22 @@ The sequence comes from a seeded generator, from bytes (`choices.py`) or from Hy
 from collections.abc import Sequence
 
 from engines.simulated.plain import PlainVm
+from fuzz.boundaries import at_a_limit
 from fuzz.profiles import Profile, profile
 from memslots.case import Case
 from memslots.machine import PROFILES, Machine, machine_of
-from memslots.region import NO_PADDING, Region
+from memslots.region import Region
 from memslots.slot import Slot
 from memslots.uapi import (
     KVM_MEM_LOG_DIRTY_PAGES,
-    KVM_MEM_MAX_NR_PAGES,
     KVM_MEM_READONLY,
-    PADDING_BYTES,
-    TASK_SIZE_MAX,
     U32,
-    U64,
 )
 
 CHOICE_BITS = 48
 HVA = 0x1000_0000_0000
 HVA_STRIDE = 1 << 32
-"""How far apart the memory of two ids lies, in bytes: no slot that is let through is longer."""
+"""How far apart the memory of two ids lies, in bytes."""
 MOST_GIVEN = 7
 
 MACHINES: tuple[Machine, ...] = (
@@ -40,10 +37,6 @@ MACHINES: tuple[Machine, ...] = (
 )
 NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 """Values of nent at the limits of the list ioctl, and at none."""
-
-_FLAGS = (1 << 2, 1 << 16, 1 << 31, U32)
-_SLOT_IDS = (32763, 32764, 32766, 32767, 0xFFFF)
-_ADDRESS_SPACES = (1, 2, 3, 0xFFFF)
 
 
 def case_of(choices: Sequence[int]) -> Case:
@@ -126,7 +119,11 @@ class Grammar:
                     base = self._beside(as_id, rest >> 9, base, npages)
                 self._write(as_id, slot_id, base, npages, hva, flags, right)
             case "boundary":
-                self._boundary(as_id, slot_id, base, npages, flags, right, rest)
+                shift = self.machine.page_shift
+                slot = as_id << 16 | slot_id
+                plain = Region(slot, flags, base << shift, npages << shift, memory_of(as_id, slot_id))
+                here = self.vm.slots[as_id].get(slot_id)
+                self._append(at_a_limit(self.machine, plain, here, right, rest))
             case "reset":
                 self._reset(as_id, right)
             case "log all":
@@ -230,62 +227,6 @@ class Grammar:
         for slot in sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]:
             flags = slot.flags & ~KVM_MEM_LOG_DIRTY_PAGES | on
             self._create(slot, slot.base_gfn, slot.npages, flags, True)
-
-    def _boundary(self, as_id: int, slot_id: int, base: int, npages: int, flags: int, right: bool, rest: int) -> None:
-        """An entry with one field at a limit, one below or one above it."""
-        machine = self.machine
-        shift, page = machine.page_shift, machine.page_size
-        old = self.vm.slots[as_id].get(slot_id)
-        size = npages << shift
-        if old is not None:  # a change of what is there, so that limits meet MOVEs too
-            size = old.npages << shift
-            flags = old.flags
-        fields = {
-            "slot": as_id << 16 | slot_id,
-            "flags": flags,
-            "guest_phys_addr": base << shift,
-            "memory_size": size,
-            "userspace_addr": memory_of(as_id, slot_id),
-        }
-        value = rest >> 4
-        near = (value >> 4 & 3) - 1  # one below, at, above; and two above
-        match rest & 15:
-            case 0:
-                fields["flags"] = _FLAGS[value & 3] | flags
-            case 1:
-                fields["slot"] = as_id << 16 | _SLOT_IDS[value % len(_SLOT_IDS)]
-            case 2:
-                fields["slot"] = _ADDRESS_SPACES[value & 3] << 16 | slot_id
-            case 3 | 4 | 5 | 6:
-                top = (machine.max_gfn + 1 << shift) - size + near * page
-                fields["guest_phys_addr"] = max(top, 0) & U64
-            case 7:
-                fields["guest_phys_addr"] |= (1, page >> 1, page - 1, 1)[value & 3]
-            case 8:
-                fields["guest_phys_addr"] = (1 << 64) - size + near * page & U64
-            case 9:
-                fields["memory_size"] = size + (1, page >> 1, page - 1, 1 << 63)[value & 3] & U64
-            case 10:
-                # Let through only where something else refuses it: metadata of so many pages is no test.
-                fields["memory_size"] = KVM_MEM_MAX_NR_PAGES + near << shift
-            case 11:
-                fields["userspace_addr"] |= (1, page >> 1, page - 1, 1)[value & 3]
-            case 12:
-                fields["userspace_addr"] = TASK_SIZE_MAX - size + near * page & U64
-            case 13:
-                fields["memory_size"] = 0
-                fields["flags"] = (1, 2, 4, 1 << 16)[value & 3]
-            case 14:
-                fields["memory_size"] = 0
-                fields["guest_phys_addr"] = (1, page, U64, 0)[value & 3]
-            case 15:
-                fields["memory_size"] = 0
-                fields["userspace_addr"] = (1, TASK_SIZE_MAX, TASK_SIZE_MAX + page, 0)[value & 3]
-        deletes = fields["memory_size"] == 0
-        moves = old is not None and fields["guest_phys_addr"] != old.base_gfn << shift
-        flagged = (1, 1, 2, 255)[value >> 6 & 3] if (deletes or moves) == right else 0
-        padding = bytes([value & 255 | 1]) * PADDING_BYTES if value >> 8 & 15 == 15 else NO_PADDING
-        self._append(Region(**fields, invalidate_slot=flagged, padding=padding))
 
 
 _NEED_A_SLOT = frozenset(("delete", "move", "flags", "no-op", "resize", "split", "merge", "exchange", "toggle"))

@@ -19,7 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "fuzz": {"memslots", "engines", "oracles", "reducers", "reports"},
 }
 DOORS: dict[str, tuple[str, ...]] = {
-    "click": ("fuzz/commands.py",),
+    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py"),
     "rich": ("fuzz/commands.py", "fuzz/campaign_command.py", "reports/terminal.py", "reports/campaign_table.py"),
     "structlog": ("fuzz/campaign_command.py",),
     "sqlite3": ("fuzz/findings.py",),

@@ -3,12 +3,13 @@
 
 from engines.simulated.boot import boot, boot_faithfully, plain_vm
 from engines.simulated.ended import Ended
-from engines.simulated.kernel import Kernel, Misused
+from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.readout import SHOWS, outcome_of
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.rfc_v1 import ListCall
 from engines.simulated.serial import set_memory_region
+from engines.simulated.vm import Misused
 from memslots.case import Case
 from memslots.outcome import Event, Outcome
 from memslots.slot import SlotSets

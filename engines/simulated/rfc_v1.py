@@ -11,7 +11,8 @@ from errno import EFAULT, ENOMEM
 
 from engines.simulated.checks import REFUSED, id_refused, refusal
 from engines.simulated.ended import Ended, Oops
-from engines.simulated.kernel import CREATE, DELETE, FLAGS_ONLY, MOVE, BatchEntry, Kernel
+from engines.simulated.kernel import CREATE, DELETE, FLAGS_ONLY, MOVE, Kernel
+from engines.simulated.vm import BatchEntry
 from memslots.case import Case
 from memslots.region import ZERO_REGION, Region
 from memslots.uapi import BATCH_BYTES, ENTRY_BYTES, INT_MAX, KMALLOC_MAX_BYTES

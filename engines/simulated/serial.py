@@ -4,7 +4,8 @@
 from errno import EFAULT, ENOMEM
 
 from engines.simulated.checks import REFUSED, id_refused, refusal
-from engines.simulated.kernel import DELETE, MOVE, BatchEntry, Kernel
+from engines.simulated.kernel import DELETE, MOVE, Kernel
+from engines.simulated.vm import BatchEntry
 from memslots.region import Region
 
 

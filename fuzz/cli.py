@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all commands share: the group, the exit codes, the options that several have; and how the program ends.
+
+Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or bad input, 3 something asked for is not on this
+machine, 130 interrupted.
+"""
+
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from engines.catalogue import ENGINES
+from fuzz.supervisor import Missing
+from memslots.errors import BadInput
+from oracles.policy import Policy
+
+NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+
+ENGINE = click.Choice(list(ENGINES))
+reference_option = click.option("--reference", type=ENGINE, default="serial", show_default=True, help="What is right.")
+policy_option = click.option(
+    "--policy",
+    type=click.Choice([policy.value for policy in Policy]),
+    default=Policy.ATOMIC.value,
+    show_default=True,
+    help="What a refused list must leave: the state before it, or the reference's at its first refusal.",
+)
+# Whether a file can be read is found out by reading it, so that one that cannot does not end a replay of many.
+PATH = click.Path(path_type=Path, readable=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sameslots")
+def cli() -> None:
+    """KVM memory-slot updates, one at a time and all at once: same slots?"""
+
+
+def main() -> NoReturn:
+    """The entry point: run a command and exit with its code."""
+    # A file name need not be UTF-8, and a terminal need not show all that is.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        # Whoever closed it wants no answer; the exit code could not be told from one.
+        sys.exit(BAD_INPUT)
+    code = _run_cli()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _output_failed(error)
+    sys.exit(code)
+
+
+def _run_cli() -> int:
+    try:
+        # Not cli.main(): it would answer a closed pipe itself, with the exit code of a mismatch.
+        with cli.make_context("sameslots", sys.argv[1:]) as context:
+            return int(cli.invoke(context) or NOTHING_NEW)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except BadInput as error:
+        click.echo(f"sameslots: {error}", err=True)
+        return BAD_INPUT
+    except Missing as error:
+        click.echo(f"sameslots: {error}", err=True)
+        return NOT_HERE
+    except OSError as error:
+        return _output_failed(error)
+
+
+def _output_failed(error: OSError) -> int:
+    """The exit code where standard output takes no more: its reader has gone (as for a signal), or its disk is full."""
+    # Nothing that is left to say can reach it, nor may the flush at exit try.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    click.echo(f"sameslots: standard output: {error.strerror}", err=True)
+    return BAD_INPUT

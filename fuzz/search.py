@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands that look for cases nobody knows yet, and make them small: fuzz, reduce."""
+
+import os
+from pathlib import Path
+
+import click
+
+from engines.catalogue import engine_named
+from fuzz.campaign import shows, text_of_record
+from fuzz.campaign_command import run_campaign
+from fuzz.cli import ENGINE, INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, policy_option, reference_option
+from fuzz.record import buckets_on_record
+from fuzz.replay import case_paths, located
+from fuzz.statistics import statistics_of
+from fuzz.supervisor import Plan
+from fuzz.trial import Trial
+from memslots.errors import BadInput
+from memslots.textreader import read_case
+from oracles.policy import Policy
+from reducers.reduce import reduced
+
+
+@cli.command()
+@click.option("--engine", type=ENGINE, default="rfc-v1", show_default=True)
+@reference_option
+@policy_option
+@click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds.  [default: 60, unless --runs is given]")
+@click.option("--runs", type=click.IntRange(min=1), help="Trials of each worker.")
+@click.option("--seed", type=click.IntRange(min=0), help="Makes the random backend repeat exactly.  [default: drawn]")
+@click.option("--backend", type=click.Choice(["random", "atheris", "mixed"]), default="mixed", show_default=True)
+@click.option("--out", type=PATH, default=Path("findings"), show_default=True, help="The folder for what is found.")
+@click.option("--record", type=PATH, multiple=True, help="Case files, or folders of them, whose buckets are known.")
+@click.option("--seeds", type=PATH, multiple=True, help="atheris: case files, or folders of them, to start from.")
+@click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
+@click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
+def fuzz(
+    engine: str,
+    reference: str,
+    policy: str,
+    seconds: float | None,
+    runs: int | None,
+    seed: int | None,
+    backend: str,
+    out: Path,
+    record: tuple[Path, ...],
+    seeds: tuple[Path, ...],
+    mutator: bool,
+    stats: bool,
+) -> int:
+    """Run a campaign: try lists, reduce and keep what mismatches, end with a table.
+
+    A campaign that is given the folder of an earlier one goes on with it.
+    """
+    drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+    if stats:
+        trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
+        for line in statistics_of(trial, drawn, runs or 10_000):
+            click.echo(line)
+        return NOTHING_NEW
+    if seconds is None and runs is None:
+        seconds = 60.0
+    case_paths(seeds)  # what is no file is said before anything is started
+    on_record = buckets_on_record(engine, record) if record else None
+    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds)
+    new, interrupted = run_campaign(plan, on_record)
+    return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
+
+
+@cli.command(name="reduce")
+@click.argument("path", type=PATH)
+@click.option("--engine", type=ENGINE, default="rfc-v1", show_default=True)
+@reference_option
+@policy_option
+@click.option("--bucket", help="The bucket to keep.  [default: the first that the case shows]")
+@click.option("--out", type=PATH, help="Write the reduced case here.  [default: standard output]")
+def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: str | None, out: Path | None) -> int:
+    """Make a case as small as it gets while it shows the same bucket."""
+    file = read_case(path)
+    case = file.case
+    trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
+    try:
+        found = [finding.bucket for finding in trial.verdict(case).findings]
+    except BadInput as error:
+        raise located(path, file, error) from None
+    if not found:
+        click.echo(f"{path}: no mismatch between {reference} and {engine}: nothing to keep", err=True)
+        return NOTHING_NEW
+    if bucket is None:
+        bucket = found[0]
+    elif bucket not in found:
+        raise BadInput(f"{path}: does not show this bucket, expected one of: {'; '.join(found)}")
+    problem = reduced(case, shows(trial, bucket))
+    text = text_of_record(trial, problem.case, bucket)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            out.write_text(text)
+        except OSError as error:
+            raise BadInput(f"{out}: {error.strerror}: expected a file to write the case to") from None
+    entries = len(case.given) + len(case.apply), len(problem.case.given) + len(problem.case.apply)
+    click.echo(f"{entries[0]} entries -> {entries[1]}, {problem.calls} trials", err=True)
+    return NOTHING_NEW
