@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Trials a second: both engines and all oracles on lists of five entries, one process, and where the time goes.
 
-Run as a module: python -m bench.trials. Half the lists are the recorded ones, half are what a VMM would send.
+Run as a module: python -m bench.trials. The recorded lists of five entries, the seeds of about five, and what a
+campaign draws, generation and buckets included.
 """
 
 import cProfile
@@ -11,9 +12,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 
 from bench.recorded import recorded
 from engines.simulated.engines import RfcV1, Serial
+from fuzz.choices import drawn_choices
+from fuzz.grammar import case_of
 from fuzz.trial import Trial
 from memslots.case import Case
 from memslots.textreader import read_case
@@ -52,6 +56,21 @@ def report(name: str, cases: Sequence[Case]) -> None:
     print("   " + ", ".join(f"{part} {cost:.1f} us" for part, cost in parts.items()))
 
 
+def _campaign() -> None:
+    """Print what a trial of a campaign costs: drawing a list, judging it, and the buckets of its mismatches."""
+    trial = Trial(Serial(), RfcV1(aftermath=False))
+    rng = Random(1)
+    drawn = [drawn_choices(rng) for _ in range(4_000)]
+    cases = [case_of(choices) for choices in drawn]
+    again = Random(1)
+    draw = microseconds(lambda: [case_of(drawn_choices(again)) for _ in cases], len(cases))
+    verdict = microseconds(lambda: [trial.verdict(case) for case in cases], len(cases))
+    entries = sum(len(case.apply) for case in cases) / len(cases)
+    whole = draw + verdict
+    print(f"drawn at random, {entries:.1f} entries: {whole:.1f} us a trial, {1e6 / whole:,.0f} a second end to end")
+    print(f"   drawing {draw:.1f} us, verdict {verdict:.1f} us")
+
+
 def main() -> None:
     """Print the figures and the profile."""
     print(f"load average {os.getloadavg()[0]:.2f}, medians of {RUNS} runs")
@@ -59,6 +78,7 @@ def main() -> None:
     report("recorded lists of 5 entries", lists)
     sound = [case for case in lists if not RfcV1().apply(case).corrupt]
     report("those of them that leave sound sets", sound)
+    _campaign()
     seeds = [read_case(path).case for path in sorted(CORPUS.rglob("*.slots"))]
     report("seeds with 4 to 6 entries", [case for case in seeds if 4 <= len(case.apply) <= 6])
     trial = Trial(Serial(), RfcV1())

@@ -61,8 +61,11 @@ class Campaign:
     def flush(self) -> None:
         """Write down what was counted since the last time."""
         now = time.monotonic()
-        self._findings.add(self._worker, self.trials - self._counted, now - self._flushed, self._fresh)
+        self._findings.add(
+            self._worker, self.trials - self._counted, now - self._flushed, self._fresh, self.trial.allowed
+        )
         self._fresh = {}
+        self.trial.allowed.clear()
         self._counted = self.trials
         self._flushed = now
 

@@ -46,6 +46,8 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
         f" {len(findings.records())} minimal lists in {plan.out}/",
         soft_wrap=True,
     )
+    for name, met in findings.allowed().items():
+        console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
     findings.close()
     return new > 0, interrupted
 

@@ -2,7 +2,7 @@
 """What all commands share: the group, the exit codes, the options that several have; and how the program ends.
 
 Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or bad input, 3 something asked for is not on this
-machine, 130 interrupted.
+machine, 130 interrupted, 141 the reader of the output has gone.
 """
 
 import os
@@ -15,13 +15,17 @@ import click
 
 from engines.catalogue import ENGINES
 from fuzz.supervisor import Missing
-from memslots.errors import BadInput
+from memslots.errors import BadInput, on_one_line
 from oracles.policy import Policy
 
 NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
 ENGINE = click.Choice(list(ENGINES))
-reference_option = click.option("--reference", type=ENGINE, default="serial", show_default=True, help="What is right.")
+# What is right at a refused list, only an engine can say that shows what stood at its first refusal.
+_REFERENCES = [name for name, make in ENGINES.items() if "at_first_refusal" in make().shows]
+reference_option = click.option(
+    "--reference", type=click.Choice(_REFERENCES), default="serial", show_default=True, help="What is right."
+)
 policy_option = click.option(
     "--policy",
     type=click.Choice([policy.value for policy in Policy]),
@@ -66,7 +70,7 @@ def _run_cli() -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        click.echo(f"sameslots: {on_one_line(error.format_message())}", err=True)
         return BAD_INPUT
     except BadInput as error:
         click.echo(f"sameslots: {error}", err=True)

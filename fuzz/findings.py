@@ -22,6 +22,7 @@ CREATE TABLE bucket (bucket TEXT PRIMARY KEY, seen INTEGER NOT NULL, first_trial
                      first_seconds REAL NOT NULL, backend TEXT NOT NULL);
 CREATE TABLE record (signature TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, before INTEGER NOT NULL,
                      after INTEGER NOT NULL, calls INTEGER NOT NULL, changes TEXT NOT NULL);
+CREATE TABLE allowance (name TEXT PRIMARY KEY, met INTEGER NOT NULL);
 CREATE TABLE worker (name TEXT PRIMARY KEY, trials INTEGER NOT NULL, seconds REAL NOT NULL);
 """
 
@@ -104,7 +105,18 @@ class Findings:
         [seconds] = self._database.execute("SELECT COALESCE(SUM(seconds), 0) FROM worker").fetchone()
         return float(seconds)
 
-    def add(self, worker: str, trials: int, seconds: float, seen: Mapping[str, tuple[int, int, float]]) -> None:
+    def allowed(self) -> dict[str, int]:
+        """How often each allowance was made use of."""
+        return dict(self._database.execute("SELECT name, met FROM allowance ORDER BY name").fetchall())
+
+    def add(
+        self,
+        worker: str,
+        trials: int,
+        seconds: float,
+        seen: Mapping[str, tuple[int, int, float]],
+        allowed: Mapping[str, int],
+    ) -> None:
         """Add what a worker has done since it last said so.
 
         `seen` has, for each bucket, how often it was seen, and trial and second of the first time.
@@ -118,6 +130,10 @@ class Findings:
         self._database.executemany(
             "INSERT INTO bucket VALUES (?, ?, ?, ?, ?) ON CONFLICT (bucket) DO UPDATE SET seen = seen + excluded.seen",
             [(bucket, n, trial, second, worker) for bucket, (n, trial, second) in seen.items()],
+        )
+        self._database.executemany(
+            "INSERT INTO allowance VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET met = met + excluded.met",
+            allowed.items(),
         )
         self._database.execute("COMMIT")
 

@@ -45,6 +45,8 @@ class LineRunner:
                 yield self._error(error.case_id, f"{where}{error}")
             except BadInput as error:
                 yield self._error(case_id, str(error))
+            except MemoryError:
+                yield self._error(case_id, f"line {number}: there is not enough memory for this case")
 
     def _error(self, case_id: str | None, why: str) -> str:
         self.bad_line = True

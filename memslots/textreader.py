@@ -13,6 +13,7 @@ from memslots.textwriter import FIRST_LINE
 
 MAX_LINE_BYTES = 4096
 MAX_LINES = 200_000
+MAX_BYTES = 64 << 20
 
 _ORDER = ("machine", "given", "list", "apply", "fault", "expect")
 _LATER = ("then", "dirty", "schedule")
@@ -75,8 +76,12 @@ def _says_nent(lines: list[Line]) -> bool:
 def _lines_of(stream: BinaryIO, path: str) -> Iterator[str]:
     """The lines of a file, each at most MAX_LINE_BYTES long, in memory one at a time."""
     lineno = 0
+    size = 0
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         lineno += 1
+        size += len(raw)
+        if size > MAX_BYTES:
+            raise BadLine(path, lineno, "", f"expected at most {MAX_BYTES} bytes a file")
         if len(raw) > MAX_LINE_BYTES:
             raise BadLine(path, lineno, raw[:60].decode("latin-1"), f"expected at most {MAX_LINE_BYTES} bytes a line")
         if lineno > MAX_LINES:

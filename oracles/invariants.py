@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from memslots.jsonl import json_of_sets
+from memslots.jsonl import Json, json_of_generations, json_of_sets
 from memslots.outcome import Outcome
 from memslots.slot import Slot
 from memslots.uapi import KVM_MEM_SLOTS_NUM, KVM_MEMSLOT_INVALID
@@ -57,17 +57,27 @@ def invariants(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator
     for generation in outcome.generation:
         if generation & _UPDATE_IN_PROGRESS:
             yield Mismatch("invariants", "update-in-progress", {"generation": generation})
-    # Fewer publications than the reference makes are an allowance; more are what a batched update is to avoid.
-    if reference.value == 0 and _more(outcome.publications, reference.publications):
-        yield Mismatch(
-            "invariants",
-            "more-publications",
-            {"expected_at_most": reference.publications, "got": outcome.publications},
-        )
+    yield from _generations(reference, outcome)
 
 
-def _more(publications: int | None, most: int | None) -> bool:
-    return publications is not None and most is not None and publications > most
+def _generations(reference: Outcome, outcome: Outcome) -> Iterator[Mismatch]:
+    """Generations must tell of the publications there were, and of no more than the reference makes.
+
+    Fewer are an allowance, and so are others of a list that the reference refuses (`allowances.py`).
+    """
+    ours, theirs = outcome.generation, reference.generation
+    if ours is None or theirs is None or any(generation & _UPDATE_IN_PROGRESS for generation in ours):
+        return
+    facts: dict[str, Json] = {"expected": json_of_generations(theirs), "got": json_of_generations(ours)}
+    # Each publication raises the generation of its address space by the number of address spaces (b.2), so both
+    # calls having begun at the same generations, the sums differ as the publications do.
+    if outcome.publications is not None and reference.publications is not None:
+        published = outcome.publications - reference.publications
+        if sum(ours) - sum(theirs) != published * len(ours):
+            yield Mismatch("invariants", "generation", facts)
+            return
+    if reference.value == 0 and any(our > their for our, their in zip(ours, theirs, strict=True)):
+        yield Mismatch("invariants", "more-publications", facts)
 
 
 def _overlap_in(slots: tuple[Slot, ...]) -> bool:

@@ -4,8 +4,6 @@
 from errno import errorcode
 
 from memslots.outcome import Event, Outcome
-from memslots.region import Region
-from memslots.textwriter import region_words
 
 _NEWS = frozenset(("refuse", "warn", "stray", "damage", "early-publish", "hung", "crashed", "looped"))
 
@@ -18,11 +16,6 @@ _VERBS = {
     "unnoticed": "",
 }
 _EARLY = _NEWS | {"unnoticed"}
-
-
-def entry_words(region: Region) -> str:
-    """The entry as the case text has it."""
-    return region_words(region)
 
 
 def answers(outcome: Outcome, entries: int) -> list[str]:

@@ -36,11 +36,10 @@ class Serial:
 
     def apply_faithfully(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case` on the kernel with pointers."""
-        if record:
-            recorder = RecordingKernel(case.machine)
-            boot_faithfully(case, recorder)
-            return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
-        return self._apply_on(boot(case), case)
+        kernel = RecordingKernel(case.machine) if record else Kernel(case.machine, LinkedMemslots)
+        boot_faithfully(case, kernel)
+        outcome = self._apply_on(kernel, case)
+        return outcome._replace(events=tuple(kernel.events)) if isinstance(kernel, RecordingKernel) else outcome
 
     def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
         before = kernel.walk(0)

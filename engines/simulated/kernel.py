@@ -75,10 +75,15 @@ class Kernel(Vm):
         return -errno
 
     def invalidate(self, old: SlotObject, invalid: SlotObject) -> None:
-        """Publish `invalid` in place of `old` (kvm_invalidate_memslot); slots_arch_lock is held again after it."""
+        """Publish `invalid` in place of `old` (kvm_invalidate_memslot, first half); releases slots_arch_lock."""
         self.replace(old, invalid)
         self.swap(old.slot.as_id)
-        # Here the shadow pages of `old` are flushed.
+
+    def reacquire(self, old: SlotObject, invalid: SlotObject) -> None:
+        """Take slots_arch_lock again and what `invalid` has got meanwhile (kvm_invalidate_memslot, second half).
+
+        In between the shadow pages of `old` are flushed, and a vCPU may allocate arch data lazily.
+        """
         self.lock_arch()
         old.arch = invalid.arch
 

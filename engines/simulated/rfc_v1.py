@@ -22,7 +22,7 @@ PUBLISHED = "published"
 
 Pauses = Iterator[str]
 
-_MOST_ZERO_ENTRIES = 256
+_MOST_ZERO_ENTRIES = 1024
 
 
 class ListCall:
@@ -135,7 +135,8 @@ class ListCall:
                 region = apply[i]
             else:
                 # A sound set has slot 0 once: at most one DELETE is accepted and the next refused. Sets that have
-                # gone astray can bring it back for every one of the up to 131,072 entries that nent may name.
+                # gone astray can bring it back for every one of the up to 131,072 entries that nent may name; we
+                # follow that for a while and call it a loop (docs/decisions/zero-entries-without-end.md).
                 if i - len(apply) >= _MOST_ZERO_ENTRIES:
                     raise Ended("looped")
                 region = ZERO_REGION
@@ -224,6 +225,7 @@ class ListCall:
                 if not is_move_delete:
                     kernel.mishap("early-publish", "in the second pass")
                 yield PUBLISHED
+                kernel.reacquire(old, invalid_slot)
                 kernel.replace(old, invalid_slot)  # patch 7: `old` is in no set from here on
             if is_move_delete:
                 kernel.unlock_arch()

@@ -55,6 +55,7 @@ def _set_memslot(kernel: Kernel, entry: BatchEntry) -> int:
             return -ENOMEM
         entry.invalid = invalid
         kernel.invalidate(old, invalid)
+        kernel.reacquire(old, invalid)
     r = kernel.prepare_region(old, new, change)
     if r:
         if invalid is not None:

@@ -2,6 +2,7 @@
 """The command itself, in a process of its own, with little memory."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,11 @@ COMMAND = (
     str(Path(sys.executable).parent / "sameslots"),
 )
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "100", "TERM": "dumb"}
+
+
+def _heed_ctrl_c() -> None:
+    """Whoever runs the tests may ignore SIGINT, as a script does for what it puts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _sameslots(
@@ -51,6 +57,7 @@ def started() -> Callable[..., subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             env=ENVIRONMENT,
+            preexec_fn=_heed_ctrl_c,
         )
 
     return started

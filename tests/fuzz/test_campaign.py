@@ -194,6 +194,11 @@ def test_a_campaign_ends_with_its_table_and_knows_what_is_on_record(tmp_path: Pa
     assert ", 0 not on record" in known.stdout
 
 
+def heed_ctrl_c() -> None:
+    """Whoever runs the tests may ignore SIGINT, as a script does for what it puts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def running_campaign(folder: Path) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [SAMESLOTS, "fuzz", "--backend", "random", "--seed", "5", "--time", "600", "--out", "out"],
@@ -201,6 +206,7 @@ def running_campaign(folder: Path) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     wait_until(lambda: len(list((folder / "out").glob("*.slots"))) > 20)
     return process

@@ -64,8 +64,11 @@ def test_the_reference_agrees_with_itself() -> None:
         ({"damage": ("out-of-bounds",)}, "balance out-of-bounds"),
         ({"corrupt": True}, "invariants corrupt"),
         ({"warned": True}, "invariants warned"),
-        ({"generation": (1 << 63, 1)}, "invariants update-in-progress"),
-        ({"publications": 99, "generation": (99, 99)}, "invariants more-publications"),
+        ({"publications": 5, "generation": (12, 3)}, "invariants more-publications"),
+        ({"publications": 4, "generation": (8, 5)}, "invariants more-publications"),
+        ({"generation": (98, 99)}, "invariants generation"),
+        ({"generation": (0, 1)}, "invariants generation"),
+        ({"publications": 3}, "invariants generation"),
         ({"nr_memslot_pages": 8}, "invariants page-count"),
         ({"inactive": ((), OK.active[1])}, "invariants sets-differ"),
     ],
@@ -173,9 +176,34 @@ apply slot=0 gpa=0x0 size=0x20000 hva=0x100000000000""")
     assert met == set(ALLOWANCES)
 
 
+@pytest.mark.parametrize("as_id", [0, 1])
+def test_an_update_in_progress_is_found_in_every_address_space(as_id: int) -> None:
+    assert OK.generation is not None
+    stuck = tuple(g | 1 << 63 if i == as_id else g for i, g in enumerate(OK.generation))
+    assert "invariants update-in-progress" in found(OK, OK._replace(generation=stuck))
+
+
+def test_more_publications_are_found_where_the_engine_refuses_what_serial_accepts() -> None:
+    refusing = OK._replace(value=-1, errno=22, publications=5, generation=(12, 3))
+    assert "invariants more-publications" in found(OK, refusing)
+
+
+def test_one_finding_does_not_hide_another() -> None:
+    damaged = OK._replace(damage=("out-of-bounds",), leaked=1, dangling=True, active=((), OK.active[1]))
+    assert {"balance out-of-bounds", "balance leaked", "balance dangling", "final_slots"} <= set(found(OK, damaged))
+    assert "invariants warned" in found(OK, OK._replace(value=-1, errno=5, warned=True))
+    assert "invariants warned" in found(NO, ROLLED_BACK._replace(warned=True))
+
+
+@pytest.mark.parametrize("change", [{"ended": "hung", "value": None, "errno": None}, {"corrupt": True}], ids=str)
+def test_what_did_not_return_or_is_corrupt_is_allowed_nothing(change: dict[str, object]) -> None:
+    other = OK._replace(generation=(8, 3), publications=3)._replace(**change)  # type: ignore[arg-type]  # many types
+    assert judged(OK, other).allowances == ()
+
+
 def test_fewer_publications_are_allowed_and_more_are_not() -> None:
     assert OK.generation is not None
-    fewer = OK._replace(generation=(2, 1), publications=1)
+    fewer = OK._replace(generation=(8, 3), publications=3)
     assert judged(OK, fewer) == Judgement((), (FEWER_PUBLICATIONS,))
     assert PUBLICATIONS_OF_A_REFUSED_LIST not in judged(OK, fewer).allowances
 
