@@ -6,8 +6,8 @@ from memslots.region import NO_PADDING, Region
 from memslots.slot import Slot
 from memslots.uapi import KVM_MEM_MAX_NR_PAGES, PADDING_BYTES, TASK_SIZE_MAX, U32, U64
 
-_FLAGS = (1 << 2, 1 << 16, 1 << 31, U32)
-_SLOT_IDS = (32763, 32764, 32766, 32767, 0xFFFF)
+_FLAGS = (1 << 2, 1 << 16, 1 << 17, U32)
+_SLOT_IDS = (32763, 32764, 32765, 32766, 32767, 0xFFFF)
 _ADDRESS_SPACES = (1, 2, 3, 0xFFFF)
 
 
@@ -45,15 +45,21 @@ def at_a_limit(machine: Machine, plain: Region, old: Slot | None, right: bool, r
         case 9:
             fields["memory_size"] = size + (1, page >> 1, page - 1, 1 << 63)[value & 3] & U64
         case 10:
-            # Let through only where something else refuses it: metadata of so many pages is no test.
-            fields["memory_size"] = KVM_MEM_MAX_NR_PAGES + near << shift
+            # A real kernel would allocate gigabytes for one that it lets through; an engine that is one must see to it.
+            huge = (KVM_MEM_MAX_NR_PAGES + near << shift, (1 << 64) - page)[value >> 6 & 15 == 15]
+            fields["memory_size"] = huge & U64
         case 11:
             fields["userspace_addr"] |= (1, page >> 1, page - 1, 1)[value & 3]
         case 12:
-            fields["userspace_addr"] = TASK_SIZE_MAX - size + near * page & U64
+            top = (TASK_SIZE_MAX, 1 << 64)[value & 1]
+            fields["userspace_addr"] = (top - size + near * page, 0)[value >> 1 & 3 == 3] & U64
         case 13:
             fields["memory_size"] = 0
             fields["flags"] = (1, 2, 4, 1 << 16)[value & 3]
+            if value >> 2 & 1:
+                fields["slot"] = (plain.slot & ~0xFFFF | _SLOT_IDS[value & 3], _ADDRESS_SPACES[value & 3] << 16)[
+                    value >> 3 & 1
+                ]
         case 14:
             fields["memory_size"] = 0
             fields["guest_phys_addr"] = (1, page, U64, 0)[value & 3]
@@ -62,6 +68,6 @@ def at_a_limit(machine: Machine, plain: Region, old: Slot | None, right: bool, r
             fields["userspace_addr"] = (1, TASK_SIZE_MAX, TASK_SIZE_MAX + page, 0)[value & 3]
     deletes = fields["memory_size"] == 0
     moves = old is not None and fields["guest_phys_addr"] != old.base_gfn << shift
-    flagged = (1, 1, 2, 255)[value >> 6 & 3] if (deletes or moves) == right else 0
+    flagged = (1, 1, 2, 3, 128, 254, 255, 1)[value >> 6 & 7] if (deletes or moves) == right else 0
     padding = bytes([value & 255 | 1]) * PADDING_BYTES if value >> 8 & 15 == 15 else NO_PADDING
     return Region(**fields, invalidate_slot=flagged, padding=padding)

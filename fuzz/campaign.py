@@ -2,13 +2,13 @@
 """What one process of a campaign does with each case: judge it, count its alarms, reduce and keep what is new."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
-from fuzz.alarms import alarms
 from fuzz.findings import Findings, Record
 from fuzz.replay import ending_of
 from fuzz.signature import changes_of, short_name, signature_of
-from fuzz.trial import Finding, Trial, Verdict
+from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
 from memslots.errors import BadCase
@@ -40,20 +40,25 @@ class Campaign:
         self._raises = raises
         self._seen: dict[str, int] = {}
         self._fresh: dict[str, tuple[int, int, float]] = {}
+        self._allowed: Counter[str] = Counter()
         self._counted = 0
-        self._begin = self._flushed = time.monotonic()
+        self._flushed = time.monotonic()
+        # A campaign that goes on counts from where it was.
+        self._trials_before, seconds_before = findings.work_of(worker)
+        self._begin = self._flushed - seconds_before
 
     def observe(self, case: Case) -> Verdict:
         """The verdict on a case, counted and kept. Raises MismatchFound if that was asked for."""
         self.trials += 1
         verdict = self.trial.verdict(case)
-        findings = verdict.findings
-        if findings:
-            for finding in alarms(findings):
-                self._alarm(case, finding)
+        for allowance in verdict.allowances:
+            self._allowed[allowance.name] += 1
+        if verdict.findings:
+            for bucket in dict.fromkeys([finding.bucket for finding in verdict.findings]):
+                self._alarm(case, bucket)
             if self._raises:
                 self.flush()
-                raise MismatchFound(findings[0].bucket)
+                raise MismatchFound(verdict.findings[0].bucket)
         if not self.trials & 15 and time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
         return verdict
@@ -61,18 +66,17 @@ class Campaign:
     def flush(self) -> None:
         """Write down what was counted since the last time."""
         now = time.monotonic()
-        self._findings.add(
-            self._worker, self.trials - self._counted, now - self._flushed, self._fresh, self.trial.allowed
-        )
+        self._findings.add(self._worker, self.trials - self._counted, now - self._flushed, self._fresh, self._allowed)
         self._fresh = {}
-        self.trial.allowed.clear()
+        self._allowed.clear()
         self._counted = self.trials
         self._flushed = now
 
-    def _alarm(self, case: Case, finding: Finding) -> None:
-        bucket = finding.bucket
+    def _alarm(self, case: Case, bucket: str) -> None:
         seen = self._seen[bucket] = self._seen.get(bucket, 0) + 1
-        count, trial, second = self._fresh.get(bucket, (0, self.trials, time.monotonic() - self._begin))
+        count, trial, second = self._fresh.get(
+            bucket, (0, self._trials_before + self.trials, time.monotonic() - self._begin)
+        )
         self._fresh[bucket] = (count + 1, trial, second)
         # The first of a bucket is reduced, then the 8th, the 64th and so on: a bucket has few signatures, and the
         # odd ones are found by looking again, ever more seldom.

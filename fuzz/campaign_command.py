@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fuzz.findings import Findings
 from fuzz.supervisor import Plan, Workers
+from memslots.errors import BadInput
 from memslots.textreader import read_case
 from reports.campaign_table import WIDTH, BucketRow, campaign_table, causes
 
@@ -26,29 +27,34 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     plan.backends()  # before a folder is made: what is missing shall leave none
     findings = Findings(plan.out, {"engine": plan.engine, "reference": plan.reference, "policy": plan.policy})
     interrupted = False
+    failed: BadInput | None = None
     watcher = _Watcher(plan, findings)
     try:
         with watcher, Workers(plan) as workers:
             workers.watch(watcher.tick)
     except KeyboardInterrupt:
         interrupted = True
+    except BadInput as error:
+        failed = error  # what was found is told all the same
     rows = table_rows(findings, on_record or set())
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     if rows:
         console.print(campaign_table(rows, with_record=on_record is not None))
-        for part in causes([row for row in rows if not row.on_record]):
+        for part in causes(rows):
             console.print(part)
         console.print()
     new = sum(not row.on_record for row in rows)
+    for name, met in findings.allowed().items():
+        console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
     rate = findings.trials() / max(findings.seconds(), 1e-9)
     console.print(
         f"{findings.trials():,} trials ({rate:,.0f} a second and worker): {len(rows)} buckets, {new} not on record,"
         f" {len(findings.records())} minimal lists in {plan.out}/",
         soft_wrap=True,
     )
-    for name, met in findings.allowed().items():
-        console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
     findings.close()
+    if failed is not None:
+        raise failed
     return new > 0, interrupted
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 from fuzz.grammar import CHOICE_BITS
+from fuzz.layout import GIVEN
 
 CHUNK = CHOICE_BITS // 8
 """Bytes a choice. A choice keeps its place, so a changed byte is a changed choice and nothing else."""
@@ -29,7 +30,7 @@ def bytes_from_choices(choices: Sequence[int]) -> bytes:
 def drawn_choices(rng: Random) -> list[int]:
     """Choices for a case of a few entries, once in 256 times of many."""
     head = rng.getrandbits(CHOICE_BITS)
-    given = head >> 11 & 7
+    given = GIVEN.of(head)
     most = _LONG_MOST if rng.getrandbits(_LONG_BITS) == 0 else _USUAL_MOST
     entries = 1 + int(rng.random() * most)
     return [head] + [rng.getrandbits(CHOICE_BITS) for _ in range(given + entries)]

@@ -68,14 +68,12 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     try:
         outcomes = {reference: engine_named(reference).apply(case, record=True)}
         findings: list[tuple[str, str]] = []
-        allowed: list[str] = []
         for name in engines:
             if name == reference:
                 continue
             verdict = Trial(engine_named(reference), engine_named(name), Policy(policy)).verdict(case)
             outcomes[name] = engine_named(name).apply(case, record=True)
             findings += [(name, finding.bucket) for finding in verdict.findings]
-            allowed += [f"{name} {allowance.name}" for allowance in verdict.allowances]
     except BadInput as error:
         raise located(path, file, error) from None
     # Paper has no edge: what is piped or redirected is folded only if COLUMNS says where.
@@ -87,8 +85,6 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     drawn = capture.get()
     # Tables are padded to their width, which a mail need not carry.
     click.echo(drawn if console.is_terminal else re.sub(r" +$", "", drawn, flags=re.MULTILINE), nl=False)
-    for allowance in allowed:
-        click.echo(f"Allowed by design: {allowance}")
     if file.expectations:
         unlike = list(surprises(path, file, reference, Policy(policy)))
         click.echo("It comes out as its expect lines say." if not unlike else "Unlike its expect lines:")

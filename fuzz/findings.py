@@ -95,6 +95,11 @@ class Findings:
         """Every record, in the order in which they were made."""
         return [Record(*row) for row in self._database.execute("SELECT * FROM record ORDER BY rowid").fetchall()]
 
+    def work_of(self, worker: str) -> tuple[int, float]:
+        """Trials and seconds of one worker, this campaign's and earlier ones'."""
+        row = self._database.execute("SELECT trials, seconds FROM worker WHERE name = ?", (worker,)).fetchone()
+        return (int(row[0]), float(row[1])) if row else (0, 0.0)
+
     def trials(self) -> int:
         """How many trials there were, in all processes and in earlier campaigns in this folder."""
         [trials] = self._database.execute("SELECT COALESCE(SUM(trials), 0) FROM worker").fetchone()
@@ -128,7 +133,10 @@ class Findings:
             (worker, trials, seconds),
         )
         self._database.executemany(
-            "INSERT INTO bucket VALUES (?, ?, ?, ?, ?) ON CONFLICT (bucket) DO UPDATE SET seen = seen + excluded.seen",
+            "INSERT INTO bucket VALUES (?, ?, ?, ?, ?) ON CONFLICT (bucket) DO UPDATE SET seen = seen + excluded.seen,"
+            " first_trial = IIF(excluded.first_seconds < first_seconds, excluded.first_trial, first_trial),"
+            " backend = IIF(excluded.first_seconds < first_seconds, excluded.backend, backend),"
+            " first_seconds = MIN(first_seconds, excluded.first_seconds)",
             [(bucket, n, trial, second, worker) for bucket, (n, trial, second) in seen.items()],
         )
         self._database.executemany(

@@ -12,6 +12,22 @@ from collections.abc import Sequence
 
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
+from fuzz.layout import (
+    BASE,
+    FLAGS,
+    GESTURE,
+    GIVEN,
+    HEADER_KIND,
+    HEADER_VALUE,
+    LONG,
+    MACHINE,
+    NPAGES,
+    PROFILE,
+    REST,
+    RIGHT,
+    SLOT,
+    SPACE,
+)
 from fuzz.profiles import Profile, profile
 from memslots.case import Case
 from memslots.machine import PROFILES, Machine, machine_of
@@ -42,9 +58,9 @@ NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 def case_of(choices: Sequence[int]) -> Case:
     """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0."""
     head = choices[0] if choices else 0
-    machine = MACHINES[head >> 8 & 7]
-    drawn = profile(head & 255)
-    given_choices = min(head >> 11 & 7, MOST_GIVEN)
+    machine = MACHINES[MACHINE.of(head)]
+    drawn = profile(PROFILE.of(head))
+    given_choices = GIVEN.of(head)
     grammar = Grammar(machine, drawn)
     for choice in choices[1 : 1 + given_choices]:
         grammar.add(choice)
@@ -52,8 +68,7 @@ def case_of(choices: Sequence[int]) -> Case:
     for choice in choices[1 + given_choices :]:
         grammar.add(choice)
     apply = tuple(grammar.regions)
-    header = head >> 14
-    nent, header_flags = _header(header & 31, header >> 5, len(apply))
+    nent, header_flags = _header(HEADER_KIND.of(head), HEADER_VALUE.of(head), len(apply))
     return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags)
 
 
@@ -97,14 +112,14 @@ class Grammar:
     def add(self, choice: int) -> None:
         """Write the entries that one choice asks for."""
         drawn = self.profile
-        gesture = drawn.gestures[choice & 63]
-        right = drawn.flagged_right[choice >> 6 & 63]
-        slot_id = choice >> 12 & (drawn.ids - 1)
-        as_id = int(drawn.second_space and self.machine.address_spaces > 1 and choice >> 15 & 3 == 3)
-        base = choice >> 17 & (drawn.grid - 1)
-        npages = 1 + (choice >> 22 & (7 if choice >> 47 else 3))
-        flags = drawn.flags[choice >> 25 & 3]
-        rest = choice >> 27
+        gesture = drawn.gestures[GESTURE.of(choice)]
+        right = drawn.flagged_right[RIGHT.of(choice)]
+        slot_id = SLOT.of(choice) & (drawn.ids - 1)
+        as_id = int(drawn.second_space and self.machine.address_spaces > 1 and SPACE.of(choice) == 3)
+        base = BASE.of(choice) & (drawn.grid - 1)
+        npages = 1 + (NPAGES.of(choice) & (7 if LONG.of(choice) else 3))
+        flags = drawn.flags[FLAGS.of(choice)]
+        rest = REST.of(choice)
         old = self.vm.slots[as_id].get(slot_id)
         if old is None and gesture in _NEED_A_SLOT:
             old = self._any_slot(as_id, slot_id)
@@ -215,7 +230,7 @@ class Grammar:
                 self._create(old, other.base_gfn, old.npages, old.flags, True)
 
     def _reset(self, as_id: int, right: bool) -> None:
-        """All slots deleted and created again, as at the reset of a VM."""
+        """Slots deleted and created again, seven of them at most, as at the reset of a VM."""
         live = sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]
         for slot in live:
             self._delete(slot, right)
@@ -223,7 +238,7 @@ class Grammar:
             self._create(slot, slot.base_gfn, slot.npages, slot.flags, True)
 
     def _log_all(self, as_id: int, on: int) -> None:
-        """LOG_DIRTY_PAGES for every slot, as at the start (or the end) of a migration."""
+        """LOG_DIRTY_PAGES for slots, seven of them at most, as at the start (or the end) of a migration."""
         for slot in sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]:
             flags = slot.flags & ~KVM_MEM_LOG_DIRTY_PAGES | on
             self._create(slot, slot.base_gfn, slot.npages, flags, True)

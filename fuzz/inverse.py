@@ -8,6 +8,21 @@ it goes: ids and addresses are named by their order, so that what touched or ove
 from collections.abc import Iterator
 
 from fuzz.grammar import MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of
+from fuzz.layout import (
+    BASE,
+    FLAGS,
+    GESTURE,
+    GIVEN,
+    HEADER_KIND,
+    HEADER_VALUE,
+    LONG,
+    MACHINE,
+    NPAGES,
+    REST,
+    RIGHT,
+    SLOT,
+    SPACE,
+)
 from fuzz.profiles import GESTURES, TABLE, profile
 from memslots.case import Case
 from memslots.region import Region
@@ -18,7 +33,6 @@ _WRONG = profile(0).flagged_right.index(False)
 _DELETES = 15
 """The value of the lowest four bits of a put's rest that makes it a DELETE."""
 _OTHER_MEMORY = 15 << 4
-_LONG = 1 << 47
 assert GESTURES[0] == "put"
 assert TABLE == 64
 
@@ -32,7 +46,7 @@ def choices_of(case: Case) -> list[int]:
     grammar.accepted()
     spelt += [_spelt(grammar, region) for region in near.apply]
     machine = MACHINES.index(near.machine) if near.machine in MACHINES else 0
-    head = machine << 8 | len(given) << 11 | _header(near) << 14
+    head = MACHINE.saying(machine) | GIVEN.saying(len(given)) | _header(near)
     return [head, *spelt]
 
 
@@ -40,14 +54,14 @@ def _header(case: Case) -> int:
     """The header bits that say what the case's nent and header flags say, as far as there are such."""
     entries = len(case.apply)
     if case.header_flags:
-        return 28 | (case.header_flags.bit_length() - 1) << 5
+        return HEADER_KIND.saying(28) | HEADER_VALUE.saying(case.header_flags.bit_length() - 1)
     if case.nent is None:
         return 0
     if case.nent in NENTS:
-        return 31 | NENTS.index(case.nent) << 5
+        return HEADER_KIND.saying(31) | HEADER_VALUE.saying(NENTS.index(case.nent))
     if case.nent < entries:
-        return 30 | case.nent << 5
-    return 29 | min(case.nent - entries - 1, 2) << 5
+        return HEADER_KIND.saying(30) | HEADER_VALUE.saying(case.nent)
+    return HEADER_KIND.saying(29) | HEADER_VALUE.saying(min(case.nent - entries - 1, 2))
 
 
 def _spelt(grammar: Grammar, region: Region) -> int:
@@ -59,12 +73,13 @@ def _spelt(grammar: Grammar, region: Region) -> int:
     old = grammar.vm.slots[as_id].get(region.id)
     changes_place = npages == 0 or (old is not None and old.base_gfn != base)
     right = region.flagged == changes_place
-    choice = _PUT | (_RIGHT if right else _WRONG) << 6 | (region.id & 7) << 12 | (3 if as_id else 0) << 15
-    choice |= (base & 31) << 17 | ((npages - 1) & 7) << 22 | (region.flags & 3) << 25 | _LONG
+    choice = GESTURE.saying(_PUT) | RIGHT.saying(_RIGHT if right else _WRONG) | SLOT.saying(region.id)
+    choice |= SPACE.saying(3 if as_id else 0) | BASE.saying(base) | NPAGES.saying(npages - 1)
+    choice |= FLAGS.saying(region.flags) | LONG.saying(1)
     rest = _DELETES if npages == 0 else 0
     if npages and region.userspace_addr != memory_of(as_id, region.id):
         rest |= _OTHER_MEMORY
-    choice |= rest << 27
+    choice |= REST.saying(rest)
     grammar.add(choice)
     return choice
 

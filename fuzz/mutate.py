@@ -9,12 +9,12 @@ from collections.abc import Callable
 from random import Random
 
 from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes
+from fuzz.layout import BASE, FLAGS, GESTURE, GIVEN, HEADER_KIND, MACHINE, PROFILE, RIGHT, SLOT, SPACE
 
-_GESTURE = 0x3F
-_RIGHT = 0x3F << 6
-_SLOT = 0x1F << 12
-_BASE = 0x1F << 17
-_FLAGS = 0x3 << 24
+_AIM = SLOT.mask | SPACE.mask
+_DOING = GESTURE.mask | RIGHT.mask
+_PLACE = BASE.mask | FLAGS.mask
+_HEAD = (PROFILE.mask, MACHINE.mask, GIVEN.mask, HEADER_KIND.mask)
 
 
 def mutated(data: bytes, max_size: int, seed: int, mutate: Callable[[bytes, int], bytes]) -> bytes:
@@ -44,15 +44,15 @@ def _mutate_once(choices: list[int], rng: Random) -> None:
         case 3:
             choices.insert(i, rng.getrandbits(CHUNK * 8))
         case 4:
-            choices[i] = _with(choices[i], _SLOT, choices[j] if rng.random() < 0.5 else rng.getrandbits(48))
+            choices[i] = _with(choices[i], _AIM, choices[j] if rng.random() < 0.5 else rng.getrandbits(48))
         case 5:
-            choices[i] = _with(choices[i], _GESTURE | _RIGHT, rng.getrandbits(48))
+            choices[i] = _with(choices[i], _DOING, rng.getrandbits(48))
         case 6:
-            choices[i] = _with(choices[i], _BASE | _FLAGS, rng.getrandbits(48))
+            choices[i] = _with(choices[i], _PLACE, rng.getrandbits(48))
         case 7:
             choices[i] ^= 1 << rng.randrange(CHUNK * 8)
         case _:
-            choices[0] = _with(choices[0], rng.choice((0xFF, 0x7 << 8, 0x7 << 11, 0x1F << 14)), rng.getrandbits(48))
+            choices[0] = _with(choices[0], rng.choice(_HEAD), rng.getrandbits(48))
 
 
 def _with(choice: int, mask: int, other: int) -> int:

@@ -86,7 +86,9 @@ class Workers:
 
     def watch(self, tick: Callable[[], None]) -> None:
         """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed."""
-        while any(process.poll() is None for process in self._processes):
+        while any(process.poll() is None for process in self._processes) and not any(
+            process.poll() for process in self._processes
+        ):
             tick()
             time.sleep(_LOOK_SECONDS)
         tick()

@@ -40,7 +40,11 @@ def parting_event(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> E
     """
     mishaps = outcome.mishaps or ()
     if outcome.corrupt:
-        return _root_of_corruption(mishaps)
+        root = _root_of_corruption(mishaps)
+        damage = _first(mishaps, "damage")
+        # What was damaged before sets went astray has a cause of its own.
+        before = damage is not None and root is not None and mishaps.index(damage) < mishaps.index(root)
+        return damage if before and mismatch.oracle == "balance" else root
     own = _own_event(mismatch, outcome, mishaps)
     return own or _first(mishaps, "refuse") or _first(reference.mishaps or (), "refuse")
 

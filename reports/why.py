@@ -51,6 +51,8 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
                 f"{_sentence(change)} that is not flagged publishes in the middle of P2: the entries around it are"
                 " edited into different sets, and P3 repeats each in the wrong one."
             )
+        case "damage", _ if mismatch.what != "out-of-bounds":
+            return "An object is touched or freed that is freed already."
         case "damage", _:
             return "P2 indexes as_to_swap with the entry's address space before anybody has tested it."
         case "crashed", "P3":
@@ -83,6 +85,8 @@ def _crash_in_p2(outcome: Outcome) -> str:
 def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
     """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
     if parting.phase == "":
+        if outcome.entry_errnos is not None:
+            return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
         if outcome.errno:
             return "The list ioctl refuses nent alone, before it looks at any entry."
         return (

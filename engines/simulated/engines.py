@@ -130,7 +130,14 @@ class RfcV1:
             except Misused:
                 if not self.aftermath:
                     sets = kernel.walk(0)
-                    return Outcome("unknown", sets, sets, corrupt=True, mishaps=tuple(kernel.mishaps))
+                    return Outcome(
+                        "unknown",
+                        sets,
+                        sets,
+                        damage=tuple(sorted(kernel.damage)),
+                        corrupt=True,
+                        mishaps=tuple(kernel.mishaps),
+                    )
                 kernel = Kernel(case.machine, LinkedMemslots)
                 boot_faithfully(case, kernel)
                 return self._apply_on(kernel, case)

@@ -57,7 +57,7 @@ def started() -> Callable[..., subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             env=ENVIRONMENT,
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - there are no threads
         )
 
     return started

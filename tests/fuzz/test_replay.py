@@ -223,11 +223,32 @@ def test_the_exit_code_is_0_if_all_is_as_expected_and_1_if_not(tmp_path: Path, s
     assert (second.get("name"), second[0].get("message")) == (str(bad), replayed(FLAGGED_NO_OP)[0])
 
 
-def test_the_reference_and_the_policy_can_be_told(tmp_path: Path, sameslots: Sameslots) -> None:
+def test_the_policy_can_be_told(tmp_path: Path, sameslots: Sameslots) -> None:
     path = tmp_path / "x.slots"
-    path.write_text(FLAGGED_NO_OP + "expect rfc-v1 returned 1\nexpect rfc-v1 agrees\n")
-    ran = sameslots("replay", path, "--reference", "rfc-v1", "--policy", "prefix")
-    assert (ran.returncode, ran.stdout) == (0, "1 replayed: 1 as expected, 0 not, 0 bad\n")
+    path.write_text(
+        "slots 1\ngiven slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=0 size=0\napply slot=9 size=0\n"
+        "expect rfc-v1 invariants left-invalid EINVAL EINVAL P2 DELETE refuse\n"
+    )
+    results = [
+        sameslots("replay", path, "--reference", "serial", "--policy", policy).stdout for policy in ("atomic", "prefix")
+    ]
+    # Slot 0 is left INVALID: neither the state before the list nor what serial leaves at its refusal.
+    assert ["not on record: rfc-v1 final_slots" in out for out in results] == [True, True]
+    path.write_text(
+        "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=9 size=0\n"
+        "expect rfc-v1 invariants sets-differ EINVAL EINVAL P2 DELETE refuse\n"
+    )
+    results = [
+        sameslots("replay", path, "--reference", "serial", "--policy", policy).stdout for policy in ("atomic", "prefix")
+    ]
+    assert ["not on record: rfc-v1 final_slots" in out for out in results] == [False, True]
+
+
+def test_what_is_no_serial_engine_is_no_reference(sameslots: Sameslots) -> None:
+    """Only who shows what stood at the first refusal can say what is right."""
+    ran = sameslots("replay", "x.slots", "--reference", "rfc-v1")
+    assert ran.returncode == 2
+    assert ran.stderr == "sameslots: Invalid value for '--reference': 'rfc-v1' is not 'serial'.\n"
 
 
 def read_back(path: Path, results: list[Replayed]) -> ET.Element:

@@ -178,7 +178,8 @@ NO_CASE = {
     '{"apply": [{"slot": -Infinity}]}': (None, "-Infinity: expected a number"),
     f'{{"apply": [{{"slot": 1{"0" * 5000}}}]}}': (None, "not JSON: too deep, or a number too long"),
     "[" * 1_000_000: (None, "not JSON: too deep, or a number too long"),
-    '{"apply": ' * 1_000_000: (None, "not JSON: too deep, or a number too long"),
+    '{"apply": ' * 1_000_000: (None, "expected at most 200000 regions in a list"),
+    '{"apply": ' * 100_000: (None, "not JSON: too deep, or a number too long"),
 }
 
 

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where in a choice each thing is told: the bits that the grammar reads, its inverse writes and the mutator changes."""
+
+from typing import NamedTuple
+
+
+class Bits(NamedTuple):
+    """So many bits from bit `shift` on."""
+
+    shift: int
+    width: int
+
+    @property
+    def mask(self) -> int:
+        """These bits set."""
+        return (1 << self.width) - 1 << self.shift
+
+    def of(self, choice: int) -> int:
+        """What these bits of a choice say."""
+        return choice >> self.shift & (1 << self.width) - 1
+
+    def saying(self, value: int) -> int:
+        """A choice of which these bits say `value`, as far as it fits."""
+        return (value & (1 << self.width) - 1) << self.shift
+
+
+GESTURE = Bits(0, 6)
+RIGHT = Bits(6, 6)
+SLOT = Bits(12, 3)
+SPACE = Bits(15, 2)
+BASE = Bits(17, 5)
+NPAGES = Bits(22, 3)
+FLAGS = Bits(25, 2)
+REST = Bits(27, 20)
+LONG = Bits(47, 1)
+"""Whether npages may be up to 8, or 4: short slots touch and overlap more often."""
+
+PROFILE = Bits(0, 8)
+MACHINE = Bits(8, 3)
+GIVEN = Bits(11, 3)
+HEADER_KIND = Bits(14, 5)
+HEADER_VALUE = Bits(19, 29)
+"""The first choice of a case: these five."""
