@@ -57,9 +57,8 @@ def at_a_limit(machine: Machine, plain: Region, old: Slot | None, right: bool, r
             fields["memory_size"] = 0
             fields["flags"] = (1, 2, 4, 1 << 16)[value & 3]
             if value >> 2 & 1:
-                fields["slot"] = (plain.slot & ~0xFFFF | _SLOT_IDS[value & 3], _ADDRESS_SPACES[value & 3] << 16)[
-                    value >> 3 & 1
-                ]
+                bad_id = plain.slot & ~0xFFFF | _SLOT_IDS[value & 3]
+                fields["slot"] = _ADDRESS_SPACES[value & 3] << 16 if value >> 3 & 1 else bad_id
         case 14:
             fields["memory_size"] = 0
             fields["guest_phys_addr"] = (1, page, U64, 0)[value & 3]

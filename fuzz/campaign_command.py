@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`sameslots fuzz`: a campaign from the command line, with progress, log lines, and a table at its end."""
 
+import signal
 import sys
 import time
+from pathlib import Path
+from typing import NoReturn
 
 import structlog
 from rich.console import Console
@@ -11,9 +14,10 @@ from rich.text import Text
 
 from fuzz.findings import Findings
 from fuzz.supervisor import Plan, Workers
+from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import read_case
-from reports.campaign_table import WIDTH, BucketRow, campaign_table, causes
+from reports.campaign_table import LEAST_WIDTH, WIDTH, BucketRow, campaign_table, causes
 
 _LOG_SECONDS = 10.0
 
@@ -29,6 +33,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     interrupted = False
     failed: BadInput | None = None
     watcher = _Watcher(plan, findings)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         with watcher, Workers(plan) as workers:
             workers.watch(watcher.tick)
@@ -37,7 +42,9 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     except BadInput as error:
         failed = error  # what was found is told all the same
     rows = table_rows(findings, on_record or set())
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = Console(highlight=False, width=WIDTH)
+    if sys.stdout.isatty():
+        console = Console(highlight=False, width=max(Console().width, LEAST_WIDTH))
     if rows:
         console.print(campaign_table(rows, with_record=on_record is not None))
         for part in causes(rows):
@@ -58,6 +65,11 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     return new > 0, interrupted
 
 
+def _terminated(*_: object) -> NoReturn:
+    """What ends a campaign in CI ends it like Ctrl-C at a terminal: with its table."""
+    raise KeyboardInterrupt
+
+
 def table_rows(findings: Findings, on_record: set[str]) -> list[BucketRow]:
     """A row for each bucket, with the smallest of its records."""
     records = findings.records()
@@ -67,7 +79,7 @@ def table_rows(findings: Findings, on_record: set[str]) -> list[BucketRow]:
         if not own:
             continue  # seen, but killed before its list was reduced; the next campaign in this folder finds it again
         least = min(own, key=lambda record: (record.after, record.name))
-        file = read_case(findings.folder / f"{least.name}.slots")
+        reason, case = _read_record(findings.folder / f"{least.name}.slots")
         rows.append(
             BucketRow(
                 sighting.bucket,
@@ -79,12 +91,21 @@ def table_rows(findings: Findings, on_record: set[str]) -> list[BucketRow]:
                 least.after,
                 least.changes,
                 least.name,
-                file.comment.splitlines()[-1],
-                file.case,
+                reason,
+                case,
                 sighting.bucket in on_record,
             )
         )
     return rows
+
+
+def _read_record(path: Path) -> tuple[str, Case]:
+    """Why, and the case, as the file of a record says; people prune and edit such files."""
+    try:
+        file = read_case(path)
+    except BadInput:
+        return f"{path.name} is gone, or no case file any more.", Case(())
+    return (file.comment.splitlines() or ["Its comment is gone."])[-1], file.case
 
 
 class _Watcher:

@@ -152,8 +152,11 @@ class Findings:
             return False
         path = self.folder / f"{record.name}.slots"
         unfinished = path.with_suffix(f".{os.getpid()}.part")
-        unfinished.write_text(text)
-        unfinished.replace(path)
+        try:
+            unfinished.write_text(text)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
         cursor = self._database.execute(
             "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)",
             (

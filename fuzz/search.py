@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The commands that look for cases nobody knows yet, and make them small: fuzz, reduce."""
 
+import math
 import os
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def fuzz(
 
     A campaign that is given the folder of an earlier one goes on with it.
     """
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.UsageError("--time: expected a number of seconds")
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     if stats:
         trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))

@@ -3,7 +3,6 @@
 
 from errno import errorcode
 from hashlib import sha256
-from itertools import islice
 
 from engines.simulated.plain import PlainVm
 from memslots.case import Case
@@ -19,12 +18,14 @@ def changes_of(case: Case) -> tuple[str, ...]:
     for region in case.given:
         vm.set_memory_region(region)
     words: list[str] = []
-    for region in islice(case.named(), _MOST):
+    for region in case.apply[: min(case.entries, _MOST)]:
         change = vm.asked_by(region).name
         errno = vm.set_memory_region(region)
         slot = names.setdefault(region.slot, len(names))
         flag = "!" if region.flagged else ""
         words.append(f"{change}{flag} {slot}" + (f" {errorcode[errno]}" if errno else ""))
+    if case.entries > len(case.apply):
+        words.append(f"nent={case.entries}")
     return tuple(words)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The workers of a campaign: started, watched, and stopped together."""
 
+import math
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from memslots.errors import BadInput
 
 WORKER = Path(__file__).with_name("worker.py")
 _LOOK_SECONDS = 0.2
+_LATE_SECONDS = 20.0
 _GRACE_SECONDS = 10.0
 """How long a worker may take to stop: one reduction at most."""
 
@@ -85,12 +88,16 @@ class Workers:
         return command
 
     def watch(self, tick: Callable[[], None]) -> None:
-        """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed."""
+        """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed, or stays."""
+        seconds = self._plan.seconds
+        deadline = math.inf if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
         while any(process.poll() is None for process in self._processes) and not any(
             process.poll() for process in self._processes
         ):
             tick()
             time.sleep(_LOOK_SECONDS)
+            if time.monotonic() > deadline:
+                raise BadInput(f"a worker has not ended {_LATE_SECONDS:.0f} s after its time: it is killed")
         tick()
         for process, log in zip(self._processes, self.logs, strict=True):
             if process.returncode:
@@ -98,6 +105,9 @@ class Workers:
                 raise BadInput(f"a worker ended with {process.returncode}: {last[0]} ({log})")
 
     def __exit__(self, *_: object) -> None:
+        # A second Ctrl-C shall not cut short what the first has asked for: the end, and the table.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for process in self._processes:
             assert process.stdin is not None
             with suppress(OSError):

@@ -8,8 +8,10 @@ Options that it does not know go to libFuzzer.
 """
 
 import argparse
+import json
 import os
 import select
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,12 +20,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fuzz.campaign import Campaign
 
+_OURS = "SAMESLOTS_WORKER"
 _LOOK_EVERY = 16
 """Trials between two looks at the clock and at standard input."""
 
 
 def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="worker.py", description=__doc__, add_help=False, allow_abbrev=False)
     parser.add_argument("--backend", choices=("random", "atheris"), default="atheris")
     parser.add_argument("--engine", default="rfc-v1")
     parser.add_argument("--reference", default="serial")
@@ -36,7 +39,12 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--no-mutator", action="store_true", help="atheris's own byte mutator alone")
     parser.add_argument("--raise", dest="raises", action="store_true", help="raise at the first mismatch, for farms")
     parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input is closed")
-    return parser.parse_known_args(arguments)
+    # libFuzzer runs argv[0] again with its own options alone (-fork, -jobs, -merge): ours come by the environment.
+    inherited = json.loads(os.environ.get(_OURS, "[]"))
+    options, libfuzzer = parser.parse_known_args(inherited + arguments)
+    ours = [argument for argument in inherited + arguments if argument not in libfuzzer]
+    os.environ[_OURS] = json.dumps([argument for argument in ours if argument != "--watch-stdin"])
+    return options, libfuzzer
 
 
 class _Limits:
@@ -124,14 +132,17 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     if options.seeds:
         _seed(corpus, options.seeds)
+    # Files or folders of the caller's own: an input to replay or minimise, or corpora to merge.
+    own = [argument for argument in libfuzzer if not argument.startswith("-")]
     arguments = [
-        sys.argv[0],
+        # What libFuzzer runs again, through a shell: this file under this Python, whatever PATH says.
+        f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).resolve()))}",
         "-len_control=0",
         f"-max_len={MOST_BYTES}",
         f"-seed={options.seed % (1 << 32) or 1}",
         f"-artifact_prefix={options.out.resolve()}/",
         *libfuzzer,
-        str(corpus.resolve()),
+        *([] if own else [str(corpus.resolve())]),
     ]
     if options.no_mutator:
         atheris.Setup(arguments, test_one_input)

@@ -69,10 +69,22 @@ def lower_fields(problem: Problem) -> None:
             for lower in _lower(field, value, problem.case):
                 if problem.consider(with_value(problem.case, field, value, lower)):
                     break
+    _lower_slot_by_slot(problem)
     for name in ("given", "apply"):
         for i in range(len(getattr(problem.case, name))):
             for field in Region._fields:
                 _lower_one(problem, name, i, field)
+
+
+def _lower_slot_by_slot(problem: Problem) -> None:
+    """Lower a value wherever one slot has it: its size in `given` and in the list are one thing."""
+    for slot in sorted({r.slot for r in problem.case.given + problem.case.apply}):
+        for field in Region._fields:
+            values = {getattr(r, field) for r in problem.case.given + problem.case.apply if r.slot == slot}
+            for value in sorted(values, reverse=True):
+                for lower in _lower(field, value, problem.case):
+                    if problem.consider(with_value(problem.case, field, value, lower, slot=slot)):
+                        break
 
 
 def _lower_one(problem: Problem, name: str, i: int, field: str) -> None:

@@ -23,7 +23,9 @@ def measure(case: Case) -> Measure:
         case.nent or 0,
         tuple(sorted(case.machine.overrides().items())),
         *_fields(case),
-        tuple([_ordered(region) for region in case.given + case.apply]),
+        # The list first: its slots are named in the order in which they appear.
+        tuple([_ordered(region) for region in case.apply]),
+        tuple([_ordered(region) for region in case.given]),
         case.faults,
     )
 

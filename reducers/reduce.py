@@ -7,7 +7,7 @@ from memslots.case import Case
 from reducers.delete import cut_the_tail, delete_entries, delete_given, delete_pairs, delete_slots
 from reducers.fields import lower_fields, plain_header
 from reducers.problem import OutOfBudget, Problem
-from reducers.rename import compress_addresses, flatten_given, order, renumber, slide_down
+from reducers.rename import compress_addresses, exchange, flatten_given, order, renumber, slide_down
 
 BUDGET = 2000
 """Evaluations of the predicate in one reduction."""
@@ -22,6 +22,7 @@ SMALLER = (
     delete_given,
     delete_pairs,
     slide_down,
+    exchange,
     lower_fields,
     order,
 )

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
+from itertools import combinations, count
 
 from memslots.case import Case
 from memslots.region import Region
@@ -20,9 +20,12 @@ def with_field(region: Region, field: str, value: int | bytes) -> Region:
     return region._replace(**{field: value})  # type: ignore[arg-type]  # padding is bytes, the others are numbers
 
 
-def with_value(case: Case, field: str, value: int | bytes, other: int | bytes) -> Case:
-    """The case with `other` wherever a region has `value` in `field`."""
-    return each_region(case, lambda r: with_field(r, field, other) if getattr(r, field) == value else r)
+def with_value(case: Case, field: str, value: int | bytes, other: int | bytes, *, slot: int | None = None) -> Case:
+    """The case with `other` wherever a region (of this slot, if one is named) has `value` in `field`."""
+    return each_region(
+        case,
+        lambda r: with_field(r, field, other) if getattr(r, field) == value and slot in (None, r.slot) else r,
+    )
 
 
 def flatten_given(problem: Problem) -> None:
@@ -125,6 +128,24 @@ def _slid(case: Case, begin: int, end: int, down: int) -> Case:
             else r
         ),
     )
+
+
+_MOST_TO_EXCHANGE = 6
+
+
+def _exchanged(case: Case, field: str, one: int, other: int) -> Case:
+    swapped = {one: other, other: one}
+    return each_region(case, lambda r: with_field(r, field, swapped.get(getattr(r, field), getattr(r, field))))
+
+
+def exchange(problem: Problem) -> None:
+    """Exchange two slots, or two places, wherever they stand: sums do not tell these apart, readers do."""
+    for field in ("slot", "guest_phys_addr", "userspace_addr"):
+        values = sorted({getattr(r, field) for r in problem.case.given + problem.case.apply})
+        if len(values) > _MOST_TO_EXCHANGE:
+            continue
+        for one, other in combinations(values, 2):
+            problem.consider(_exchanged(problem.case, field, one, other))
 
 
 def order(problem: Problem) -> None:

@@ -16,6 +16,8 @@ from memslots.textwriter import text_of
 
 WIDTH = 160
 """Columns where nobody knows how wide the paper is."""
+LEAST_WIDTH = 120
+"""Columns that the table needs: a terminal with fewer wraps its lines, which is better than to cut them."""
 
 
 class BucketRow(NamedTuple):
@@ -34,18 +36,11 @@ class BucketRow(NamedTuple):
     case: Case
     on_record: bool
 
-    @property
-    def cause(self) -> str:
-        """What parts: the bucket's last words, pass, change and kind of event."""
-        words = self.bucket.split()
-        ended = 3 if words[0] in ("survival", "error_codes", "final_slots") else 4
-        return " ".join(words[ended:])
-
 
 def campaign_table(rows: Sequence[BucketRow], *, with_record: bool) -> Table:
     """The table, the most frequent bucket first. Entries are given ones and list entries together."""
     table = Table(box=ASCII, show_edge=False, pad_edge=False)
-    table.add_column("bucket", overflow="fold", min_width=40)
+    table.add_column("bucket", overflow="fold")
     table.add_column("seen", justify="right", no_wrap=True)
     table.add_column("first after", justify="right", no_wrap=True)
     table.add_column("entries", justify="right", no_wrap=True)
@@ -66,17 +61,16 @@ def _ease(row: BucketRow) -> tuple[object, ...]:
 
 
 def causes(rows: Sequence[BucketRow]) -> Iterator[RenderableType]:
-    """Each cause once: why it happens and the smallest list that shows it, the most frequent cause last."""
-    by_cause: dict[str, list[BucketRow]] = {}
+    """Each reason once, with the list that is easiest to read, the most frequent reason last: a reader begins there."""
+    by_reason: dict[str, list[BucketRow]] = {}
     for row in rows:
-        by_cause.setdefault(row.cause, []).append(row)
-    for cause, members in sorted(by_cause.items(), key=lambda item: sum(row.seen for row in item[1])):
+        by_reason.setdefault(row.why, []).append(row)
+    for reason, members in sorted(by_reason.items(), key=lambda item: sum(row.seen for row in item[1])):
         least = min(members, key=_ease)
         seen = sum(row.seen for row in members)
         buckets = "1 bucket" if len(members) == 1 else f"{len(members)} buckets"
         yield Text("")
-        yield Text.assemble((cause, "bold"), f": {buckets}, seen {seen:,} times")
-        yield Text(f"  {least.why}")
+        yield Text(reason, style="bold")
         for line in text_of(case_file(least.case)).splitlines()[1:]:
             yield Text(f"    {line}")
-        yield Text(f"  {least.name}.slots", style="dim")
+        yield Text(f"  {least.bucket}, in all {buckets}, seen {seen:,} times; {least.name}.slots", style="dim")

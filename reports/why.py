@@ -4,6 +4,8 @@
 The sentences speak of the list ioctl as posted (RFC, 9 Sep 2022); P1, P2 and P3 are its passes.
 """
 
+from errno import EIO
+
 from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
@@ -48,8 +50,9 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
             )
         case "early-publish", _:
             return (
-                f"{_sentence(change)} that is not flagged publishes in the middle of P2: the entries around it are"
-                " edited into different sets, and P3 repeats each in the wrong one."
+                f"{_sentence(change)} that is not flagged publishes a set in the middle of P2: what the list does to"
+                " the sets before and after it no longer fits together, and objects are unlinked from sets that do not"
+                " hold them."
             )
         case "damage", _ if mismatch.what != "out-of-bounds":
             return "An object is touched or freed that is freed already."
@@ -72,10 +75,16 @@ def _crash_in_p3(parting: Event) -> str:
 
 
 def _crash_in_p2(outcome: Outcome) -> str:
-    if any(event.kind == "refuse" for event in outcome.mishaps or ()):
+    kinds = {event.kind for event in outcome.mishaps or ()}
+    if "refuse" in kinds:
         return (
             "P2 cannot prepare a flagged MOVE; its rollback still uses the local invalid_slot, which only P1 has set:"
             " it links the original beside its INVALID copy, BUG."
+        )
+    if "early-publish" in kinds:
+        return (
+            "An entry that is not flagged publishes in the middle of P2: a MOVE passes the overlap test in the one set"
+            " and is inserted into the other, where its place is still taken, BUG."
         )
     return (
         "A flagged MOVE is tested for overlap in P1 alone: P2 inserts it at a base that an entry before has taken, BUG."
@@ -85,29 +94,44 @@ def _crash_in_p2(outcome: Outcome) -> str:
 def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
     """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
     if parting.phase == "":
-        if outcome.entry_errnos is not None:
-            return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
-        if outcome.errno:
-            return "The list ioctl refuses nent alone, before it looks at any entry."
-        return (
-            f"{_sentence(change)} that the reference refuses is let through: P1 tests a flagged MOVE against the state"
-            " before the list, and nobody tests it again."
-        )
+        return _refused_outside_the_passes(change, outcome)
     if parting.change is Change.NO_OP:
         return (
             "P1 takes a flagged no-op for an error: 'nothing to change' is the value 1, and the call returns it at"
             f" once{_tail(mismatch)}."
         )
-    refused = f"{parting.phase} refuses {change}"
-    if mismatch.oracle == "error_codes":
+    early = [event.entry for event in outcome.mishaps or () if event.kind == "early-publish"]
+    if parting.entry in early:
         return (
-            f"{refused} that one at a time would meet later, or in another state: flagged entries are looked at first."
+            f"P2 cannot prepare {change} that is not flagged, and its rollback is of before patch 7: it puts the"
+            " original back into the inactive set alone and frees the INVALID copy that the active set holds."
         )
-    if outcome.errno == 5:
+    refused = f"{parting.phase} refuses {change}"
+    if outcome.errno == EIO:
         refused += ", since nr_memslot_pages does not count yet what this list has created"
-    if any(event.kind == "early-publish" for event in outcome.mishaps or ()):
+    elif early:
         refused += ", after an entry that is not flagged has published a set in the middle of it"
+    if mismatch.oracle == "error_codes":
+        looks = (
+            "flagged entries are looked at first"
+            if parting.phase == "P1"
+            else "it looks at the inactive set as the entries before have left it"
+        )
+        return f"{refused}, which one at a time is met later, in another state, or not at all: {looks}."
+    if mismatch.facts.get("policy") == "prefix":
+        return f"{refused}, and what one at a time has done by then is not to be seen."
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
+
+
+def _refused_outside_the_passes(change: str, outcome: Outcome) -> str:
+    if outcome.entry_errnos is not None:
+        return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
+    if outcome.errno:
+        return "The list ioctl refuses before it looks at any entry: nent, or a copy from user space."
+    return (
+        f"{_sentence(change)} that the reference refuses is let through: P1 tests a flagged MOVE against the state"
+        " before the list, and nobody tests it again."
+    )
 
 
 def _tail(mismatch: Mismatch) -> str:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The record: minimal, in normal form, with a true reason, and a list for each way in which the RFC goes wrong."""
 
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -9,7 +11,9 @@ from engines.simulated.engines import RfcV1, Serial
 from fuzz.campaign import shows, text_of_record
 from fuzz.replay import surprises
 from fuzz.trial import Trial
+from memslots.case import Case
 from memslots.expectation import Agreement, Ending, MismatchExpected
+from memslots.region import Region
 from memslots.textreader import read_case
 from memslots.textwriter import text_of
 from oracles.policy import Policy
@@ -71,6 +75,36 @@ def test_a_record_is_minimal_in_normal_form_and_its_reason_true(path: Path) -> N
     # Everything that a campaign would write of it today, the reason read off the events included.
     assert text_of_record(TRIAL, file.case, bucket) == text_of(file) == path.read_text()
     assert reason.endswith(".")
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_record_is_the_one_form_of_all_its_namings(path: Path) -> None:
+    file = read_case(path)
+    bucket = file.comment.splitlines()[0]
+    holds = shows(TRIAL, bucket)
+    rng = Random(path.stem)
+    for _ in range(3):
+        other = renamed(file.case, rng)
+        if holds(other):
+            assert reduced(other, holds).case == file.case
+
+
+def renamed(case: Case, rng: Random) -> Case:
+    """The case with other ids, moved in both address spaces of addresses, and given in another order."""
+    ids = sorted({r.id for r in case.given + case.apply if r.id < case.machine.user_slots})
+    fresh = dict(zip(ids, rng.sample(range(2000), len(ids)), strict=True)) if case.nent is None else {}
+    top = max((r.guest_phys_addr + r.memory_size for r in case.given + case.apply), default=0)
+    shift = rng.randrange(64) * case.machine.page_size if top < 1 << 30 else 0
+
+    def other(region: Region) -> Region:
+        slot = region.as_id << 16 | fresh.get(region.id, region.id)
+        if not region.memory_size:
+            return region._replace(slot=slot)
+        place, memory = region.guest_phys_addr + shift, region.userspace_addr + 8 * shift
+        return region._replace(slot=slot, guest_phys_addr=place, userspace_addr=memory)
+
+    given = rng.sample(case.given, len(case.given))
+    return replace(case, given=tuple(map(other, given)), apply=tuple(map(other, case.apply)))
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -187,6 +187,28 @@ def test_all_32764_ids_of_user_space_fit_and_one_more_does_not(case_of: CaseOf) 
 
 
 @pytest.mark.parametrize(
+    ("pages", "gpa", "errno"),
+    [
+        (1, 0xE000, 0),
+        (1, 0xF000, 0),
+        (1, 0x10000, EINVAL),
+        (3, 0xD000, 0),
+        (3, 0xE000, EINVAL),
+        (3, 0x1000, 0),
+    ],
+)
+def test_a_move_may_end_at_the_maximum_gfn_and_not_behind_it(pages: int, gpa: int, errno: int, case_of: CaseOf) -> None:
+    size = f"size={pages * 0x1000:#x} hva=0x0"
+    machine, given = "machine linux-6.1 max_gfn=0xf", f"given slot=0 gpa=0x0 {size}"
+    case = case_of(machine, given, f"apply slot=0 gpa={gpa:#x} {size}")
+    for outcome in (Serial().apply(case), Serial().apply_faithfully(case), RfcV1().apply(case)):
+        assert outcome.errno == errno
+        # Refused or not, the slot was made INVALID and that was published.
+        assert outcome.publications == 2
+    assert Serial().apply(case).active[0][0].base_gfn == (0 if errno else gpa // 0x1000)
+
+
+@pytest.mark.parametrize(
     ("words", "accepted"),
     [
         ("slot=0 size=0 hva=0x7fffffffe000", True),

@@ -84,6 +84,14 @@ PAIRS = {
     "a CREATE: the maximum gfn where nothing overlaps": ("slot=3 gpa=0x6000 size=0x1000 hva=0x0", EINVAL),
     "a MOVE: EEXIST (13) before the maximum gfn (15)": ("slot=2 gpa=0x5000 size=0x2000 hva=0x100000200000", EEXIST),
     "a DELETE of a missing slot (11) is no overlap (13)": ("slot=3 gpa=0x5000 size=0 hva=0x0", EINVAL),
+    "a MOVE that wraps (8) is no MOVE beyond the maximum gfn (15)": (
+        "slot=0 gpa=0xfffffffffffff000 size=0x1000 hva=0x100000000000",
+        EINVAL,
+    ),
+    "a MOVE with an unknown flag (3), likewise": (
+        "slot=0 gpa=0x6000 size=0x1000 hva=0x100000000000 flags=0x4",
+        EINVAL,
+    ),
     "another size (12) before overlap (13)": ("slot=0 gpa=0x4000 size=0x2000 hva=0x100000000000", EINVAL),
     "another hva (12) before overlap (13)": ("slot=0 gpa=0x5000 size=0x1000 hva=0x0", EINVAL),
     "READONLY toggled (12) before overlap (13)": (
@@ -94,10 +102,10 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("words", "errno"), PAIRS.values(), ids=PAIRS.keys())
-def test_eexist_stands_behind_the_comparison_and_before_the_hook(words: str, errno: int, case_of: CaseOf) -> None:
+def test_whatever_is_refused_before_the_hook_publishes_nothing(words: str, errno: int, case_of: CaseOf) -> None:
     case = case_of("machine linux-6.1 max_gfn=0x5", SLOT_0, SLOT_1, SLOT_2, f"apply {words}")
-    outcome = Serial().apply(case)
-    assert (outcome.errno, outcome.publications) == (errno, 0)
+    for outcome in (Serial().apply(case), Serial().apply_faithfully(case)):
+        assert (outcome.errno, outcome.publications) == (errno, 0)
 
 
 DELETES = {

@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.simulated.engines import RfcV1, Serial
+from fuzz.boundaries import at_a_limit
 from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes, drawn_choices
 from fuzz.grammar import MACHINES, NENTS, case_of
+from fuzz.layout import BASE, GESTURE, GIVEN, NPAGES, REST, SLOT
 from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
+from fuzz.signature import changes_of
 from fuzz.statistics import counted, statistics_of
 from fuzz.strategies import cases
 from fuzz.trial import Trial
 from memslots.case import Case
-from memslots.region import FIELD_MAXIMA
-from memslots.uapi import PADDING_BYTES
+from memslots.region import FIELD_MAXIMA, Region
+from memslots.slot import slot_of
+from memslots.uapi import PADDING_BYTES, TASK_SIZE_MAX, U32
 
 CASES = 4_000
 
@@ -146,6 +150,85 @@ def test_every_gesture_every_machine_and_every_nent_can_be_chosen() -> None:
     assert machines == set(MACHINES)
     nents = {case_of([(31 | value << 5) << 14, 0]).entries for value in range(len(NENTS))}
     assert nents == set(NENTS)
+
+
+GESTURE_WORDS = {
+    "put": "CREATE",
+    "delete": "DELETE!",
+    "move": "MOVE!",
+    "flags": "FLAGS_ONLY",
+    "no-op": "NO_OP",
+    "resize": "DELETE! CREATE",
+    "split": "DELETE! CREATE CREATE",
+    "merge": "DELETE! DELETE! CREATE",
+    "exchange": "DELETE! DELETE! CREATE CREATE",
+    "toggle": "DELETE! CREATE",
+    "log all": "FLAGS_ONLY FLAGS_ONLY",
+    "reset": "DELETE! DELETE! CREATE CREATE",
+    "boundary": "UNKNOWN!",
+}
+
+
+@pytest.mark.parametrize("gesture", GESTURES)
+def test_each_gesture_writes_what_it_says(gesture: str) -> None:
+    """On two slots of four pages at 0x0 and at 0x8; a gesture that asks for a slot that is not there gets another."""
+    put, at = GESTURE.saying(GESTURES.index("put")), GESTURES.index(gesture)
+    head = GIVEN.saying(2)
+    slots = [put | SLOT.saying(i) | BASE.saying(8 * i) | NPAGES.saying(3) for i in (0, 1)]
+    slot = 3 if gesture == "put" else 0
+    # Of what is left: 13 deletes nothing and aims nowhere; a boundary's field is its flags there.
+    rest = {"boundary": 0, "flags": 1, "log all": 1, "put": 0, "split": 1 | 3 << 2}.get(gesture, 0)
+    case = case_of([head, *slots, GESTURE.saying(at) | SLOT.saying(slot) | BASE.saying(20) | REST.saying(rest)])
+    assert len(case.given) == 2
+    assert " ".join(change.split()[0] for change in changes_of(case)) == GESTURE_WORDS[gesture]
+
+
+def test_two_slots_can_swap_places_by_moves_too() -> None:
+    slots = [GESTURE.saying(0) | SLOT.saying(i) | BASE.saying(8 * i) | NPAGES.saying(3) for i in (0, 1)]
+    exchange = GESTURE.saying(GESTURES.index("exchange")) | REST.saying(1 << 3)
+    case = case_of([GIVEN.saying(2), *slots, exchange])
+    assert [(r.slot, r.guest_phys_addr >> 12) for r in case.apply] == [(0, 8), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("where", "base"), [(0, 8), (1, 12), (2, 4), (3, 11)], ids=["equal", "touch", "below", "overlap"]
+)
+def test_a_put_can_aim_beside_a_live_slot(where: int, base: int) -> None:
+    live = GESTURE.saying(0) | SLOT.saying(0) | BASE.saying(8) | NPAGES.saying(3)
+    beside = GESTURE.saying(0) | SLOT.saying(1) | NPAGES.saying(3) | REST.saying(1 << 8 | where << 12)
+    case = case_of([GIVEN.saying(1), live, beside])
+    assert case.apply[0].guest_phys_addr >> 12 == base
+
+
+def test_every_field_is_tried_at_its_limits() -> None:
+    """Over all values of the bits that choose: what stands in the tables of the uAPI is in some entry."""
+    slot = Region(1, 0, 0x2000, 0x2000, 0x1000_0000_0000)
+    machine = MACHINES[0]
+    old = slot_of(slot, machine.page_shift)
+    entries = {
+        at_a_limit(machine, slot, here, right, rest)
+        for rest in range(1 << 17)
+        for here, right in ((None, True), (old, False))
+    }
+    top = machine.max_gfn + 1 << 12
+    assert {r.id for r in entries} >= {32763, 32764, 32765, 32766, 32767, 0xFFFF}
+    assert {r.as_id for r in entries} >= {0, 1, 2, 3, 0xFFFF}
+    assert {r.flags for r in entries} >= {1, 2, 4, 1 << 16, 1 << 17, U32}
+    assert {r.guest_phys_addr + r.memory_size for r in entries} >= {top - 4096, top, top + 4096, 1 << 64}
+    assert {r.guest_phys_addr % 4096 for r in entries} >= {0, 1, 2048, 4095}
+    assert {r.memory_size % 4096 for r in entries} >= {0, 1, 2048, 4095}
+    assert {r.memory_size >> 12 for r in entries} >= {0, (1 << 31) - 2, (1 << 31) - 1, 1 << 31, (1 << 52) - 1}
+    assert {r.userspace_addr + r.memory_size for r in entries} >= {
+        TASK_SIZE_MAX - 4096,
+        TASK_SIZE_MAX,
+        TASK_SIZE_MAX + 4096,
+    }
+    assert max(r.userspace_addr for r in entries) >= (1 << 64) - 0x3000
+    assert {r.userspace_addr % 4096 for r in entries} >= {0, 1, 2048, 4095}
+    assert {r.invalidate_slot for r in entries} >= {0, 1, 2, 3, 128, 254, 255}
+    assert any(r.memory_size == 0 and r.id >= 32764 for r in entries)
+    assert any(r.memory_size == 0 and r.as_id >= 2 for r in entries)
+    assert any(any(r.padding) for r in entries)
 
 
 def test_profiles_differ_in_what_they_favour() -> None:
