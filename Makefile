@@ -36,7 +36,7 @@ replay: install
 
 # One minute; exits 0 when it ran, whatever it found.
 campaign: install
-	$(BIN)/sameslots fuzz --time $(TIME) --out $(OUT) || test $$? -eq 1
+	$(BIN)/sameslots fuzz --time $(TIME) --out $(OUT) --record corpus || test $$? -eq 1
 	@echo "minimal lists, a file each, and the table's database: $(OUT)/"
 
 bench: install
@@ -45,6 +45,7 @@ bench: install
 	$(BIN)/python -m bench.values
 	$(BIN)/python -m bench.jsonl
 	$(BIN)/python -m bench.growth
+	$(BIN)/python -m bench.backends
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis findings test-results

@@ -48,7 +48,9 @@ def main() -> None:
     """Print a table: a row a backend."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seconds", type=float, nargs="?", default=10)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--each", action="store_true", help="a row a bucket")
+    options = parser.parse_args()
+    seconds = options.seconds
     print(f"load average {os.getloadavg()[0]:.2f}; {seconds:.0f} s a run, medians of {len(SEEDS)} seeds")
     with ThreadPoolExecutor(2) as pool:
         runs = {
@@ -68,6 +70,19 @@ def main() -> None:
         print(
             f"{backend:18} {buckets:7.0f} {trials:9,.0f} {trials / seconds:9,.0f} {to_trials:20,.0f} {to_seconds:14.2f}"
         )
+    if options.each:
+        _each(every, runs)
+
+
+def _each(every: list[str], runs: dict[str, list[tuple[Found, int]]]) -> None:
+    """Print trials and seconds to each bucket, a row a bucket."""
+    print(f"\n{'trials (seconds) to each bucket':68} " + " ".join(f"{backend:>20}" for backend in runs))
+    for bucket in every:
+        cells = []
+        for results in runs.values():
+            [trials], [seconds] = _medians([bucket], results, 0), _medians([bucket], results, 1)
+            cells.append(f"{trials:,.0f} ({seconds:.2f})" if trials != float("inf") else "never")
+        print(f"{bucket:68} " + " ".join(f"{cell:>20}" for cell in cells))
 
 
 def _medians(every: list[str], results: list[tuple[Found, int]], what: int) -> list[float]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What one process of a campaign does with each case: judge it, count its alarms, reduce and keep what is new."""
+"""What one process of a campaign does with each case: judge it, count its buckets, reduce and keep what is new."""
 
 import time
 from collections import Counter
@@ -55,7 +55,7 @@ class Campaign:
             self._allowed[allowance.name] += 1
         if verdict.findings:
             for bucket in dict.fromkeys([finding.bucket for finding in verdict.findings]):
-                self._alarm(case, bucket)
+                self._sighted(case, bucket)
             if self._raises:
                 self.flush()
                 raise MismatchFound(verdict.findings[0].bucket)
@@ -72,7 +72,7 @@ class Campaign:
         self._counted = self.trials
         self._flushed = now
 
-    def _alarm(self, case: Case, bucket: str) -> None:
+    def _sighted(self, case: Case, bucket: str) -> None:
         seen = self._seen[bucket] = self._seen.get(bucket, 0) + 1
         count, trial, second = self._fresh.get(
             bucket, (0, self._trials_before + self.trials, time.monotonic() - self._begin)
