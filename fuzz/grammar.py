@@ -12,22 +12,7 @@ from collections.abc import Sequence
 
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
-from fuzz.layout import (
-    BASE,
-    FLAGS,
-    GESTURE,
-    GIVEN,
-    HEADER_KIND,
-    HEADER_VALUE,
-    LONG,
-    MACHINE,
-    NPAGES,
-    PROFILE,
-    REST,
-    RIGHT,
-    SLOT,
-    SPACE,
-)
+from fuzz.layout import GIVEN, HEADER_KIND, HEADER_VALUE, MACHINE, PROFILE, spread
 from fuzz.profiles import Profile, profile
 from memslots.case import Case
 from memslots.machine import PROFILES, Machine, machine_of
@@ -100,7 +85,7 @@ class Grammar:
         """The regions that serial accepts of those written so far; what follows is another list."""
         given = tuple(
             [
-                region._replace(invalidate_slot=0)
+                region._replace(invalidate_slot=0) if region.invalidate_slot else region
                 for region, errno in zip(self.regions, self.errnos, strict=True)
                 if not errno
             ]
@@ -112,14 +97,14 @@ class Grammar:
     def add(self, choice: int) -> None:
         """Write the entries that one choice asks for."""
         drawn = self.profile
-        gesture = drawn.gestures[GESTURE.of(choice)]
-        right = drawn.flagged_right[RIGHT.of(choice)]
-        slot_id = SLOT.of(choice) & (drawn.ids - 1)
-        as_id = int(drawn.second_space and self.machine.address_spaces > 1 and SPACE.of(choice) == 3)
-        base = BASE.of(choice) & (drawn.grid - 1)
-        npages = 1 + (NPAGES.of(choice) & (7 if LONG.of(choice) else 3))
-        flags = drawn.flags[FLAGS.of(choice)]
-        rest = REST.of(choice)
+        which, rightly, slot_id, space, base, longer, flagged, rest, long = spread(choice)
+        gesture = drawn.gestures[which]
+        right = drawn.flagged_right[rightly]
+        slot_id &= drawn.ids - 1
+        as_id = int(drawn.second_space and self.machine.address_spaces > 1 and space == 3)
+        base &= drawn.grid - 1
+        npages = 1 + (longer if long else longer & 3)
+        flags = drawn.flags[flagged]
         old = self.vm.slots[as_id].get(slot_id)
         if old is None and gesture in _NEED_A_SLOT:
             old = self._any_slot(as_id, slot_id)

@@ -35,6 +35,24 @@ REST = Bits(27, 20)
 LONG = Bits(47, 1)
 """Whether npages may be up to 8, or 4: short slots touch and overlap more often."""
 
+GESTURE_FIELDS = (GESTURE, RIGHT, SLOT, SPACE, BASE, NPAGES, FLAGS, REST, LONG)
+
+
+def spread(choice: int) -> tuple[int, int, int, int, int, int, int, int, int]:
+    """What the GESTURE_FIELDS of a choice say, in their order: written out, for it is done for every gesture drawn."""
+    return (
+        choice & 63,
+        choice >> 6 & 63,
+        choice >> 12 & 7,
+        choice >> 15 & 3,
+        choice >> 17 & 31,
+        choice >> 22 & 7,
+        choice >> 25 & 3,
+        choice >> 27 & 0xFFFFF,
+        choice >> 47 & 1,
+    )
+
+
 PROFILE = Bits(0, 8)
 MACHINE = Bits(8, 3)
 GIVEN = Bits(11, 3)

@@ -14,7 +14,7 @@ from engines.simulated.engines import RfcV1, Serial
 from fuzz.boundaries import at_a_limit
 from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes, drawn_choices
 from fuzz.grammar import MACHINES, NENTS, case_of
-from fuzz.layout import BASE, GESTURE, GIVEN, NPAGES, REST, SLOT
+from fuzz.layout import BASE, GESTURE, GESTURE_FIELDS, GIVEN, NPAGES, REST, SLOT, spread
 from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
 from fuzz.signature import changes_of
 from fuzz.statistics import counted, statistics_of
@@ -243,3 +243,9 @@ def test_statistics_are_shares_of_the_cases() -> None:
     shares = [float(line.split("%")[0]) for line in lines if line.startswith("  ")]
     assert len(shares) > 20
     assert all(0 < share <= 100 for share in shares)
+
+
+@given(st.integers(0, (1 << 48) - 1))
+def test_a_choice_is_spread_into_its_fields(choice: int) -> None:
+    assert spread(choice) == tuple(bits.of(choice) for bits in GESTURE_FIELDS)
+    assert sum(bits.saying(bits.of(choice)) for bits in GESTURE_FIELDS) == choice
