@@ -167,15 +167,18 @@ def crowded(case: Case, rng: random.Random) -> Case:
     if base is None:
         return case
     given, apply = list(case.given), list(case.apply)
-    kinds = ["GIVEN", "CREATE", "DELETE", "FLAGS_ONLY"]
     found = buckets(case)
-    if any("slots_arch_lock-held" in bucket for bucket in found):
-        kinds = ["GIVEN"]
-    if any("EIO" in bucket for bucket in found):
-        kinds = ["CREATE"]
     mishaps = TRIAL.verdict(case).outcome.mishaps or ()
+    allowed = {"GIVEN", "CREATE", "DELETE", "FLAGS_ONLY"}
+    if any("slots_arch_lock-held" in bucket for bucket in found):
+        allowed &= {"GIVEN"}
+    if any("EIO" in bucket for bucket in found):
+        allowed &= {"CREATE"}
     if any(mishap.kind == "early-publish" for mishap in mishaps) and not found[0].startswith("invariants corrupt"):
-        kinds = ["GIVEN"]
+        allowed &= {"GIVEN"}
+    kinds = sorted(allowed)
+    if not kinds:
+        return case
     for n in range(rng.randint(1, 3)):
         slot = rng.choice([i for i in range(200) if i not in used])
         used.add(slot)
