@@ -120,6 +120,8 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
         return f"{refused}, which one at a time is met later, in another state, or not at all: {looks}."
     if mismatch.facts.get("policy") == "prefix":
         return f"{refused}, and what one at a time has done by then is not to be seen."
+    if mismatch.oracle == "final_slots" and outcome.active == outcome.before:
+        return f"{refused}, and nothing is done of a list that is accepted one at a time."
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
 
 
