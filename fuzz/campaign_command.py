@@ -48,7 +48,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     if rows:
         console.print(campaign_table(rows, with_record=on_record is not None))
         for part in causes(rows):
-            console.print(part)
+            console.print(part, soft_wrap=True)
         console.print()
     new = sum(not row.on_record for row in rows)
     for name, met in findings.allowed().items():

@@ -43,7 +43,7 @@ class Trial:
         self._oracles = asked(engine.shows)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
-        """Both outcomes and what the oracles say: Raises BadCase."""
+        """Both outcomes and what the oracles say. Raises BadCase."""
         reference = self.reference.apply(case)
         outcome = self.engine.apply(case)
         return reference, outcome, judge(reference, outcome, self._oracles, self.policy)
