@@ -4,12 +4,14 @@
 from collections.abc import Callable
 
 from engines.protocol import Engine
+from engines.real.kvm import IoctlSerial
 from engines.simulated.engines import RfcV1, Serial
 from memslots.errors import BadInput
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
     "rfc-v1": RfcV1,
+    "kvm": IoctlSerial,
 }
 
 

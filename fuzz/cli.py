@@ -14,8 +14,7 @@ from typing import NoReturn
 import click
 
 from engines.catalogue import ENGINES
-from fuzz.supervisor import Missing
-from memslots.errors import BadInput, on_one_line
+from memslots.errors import BadInput, Missing, on_one_line
 from oracles.policy import Policy
 
 NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141

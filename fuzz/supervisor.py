@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from memslots.errors import BadInput
+from memslots.errors import BadInput, Missing
 
 WORKER = Path(__file__).with_name("worker.py")
 _LOOK_SECONDS = 0.2
 _LATE_SECONDS = 20.0
 _GRACE_SECONDS = 10.0
 """How long a worker may take to stop: one reduction at most."""
-
-
-class Missing(Exception):
-    """Something asked for is not on this machine. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

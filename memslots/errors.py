@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is raised when input is wrong. A kernel's refusal is data (`Outcome`), never one of these."""
+"""What is raised when input is wrong or something is missing. A kernel's refusal is data, never one of these."""
 
 
 def on_one_line(text: str, most: int = 400) -> str:
@@ -34,3 +34,11 @@ class NotYet(BadInput):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what}: not supported by this release")
+
+
+class Unfit(BadCase):
+    """A case that one engine cannot take as it is, where others can. The text says what is in the way."""
+
+
+class Missing(Exception):
+    """Something asked for is not on this machine. The text is one line that says what to do."""

@@ -81,7 +81,7 @@ def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "slots_lock": outcome.slots_lock,
         "slots_arch_lock": outcome.slots_arch_lock,
         "nr_memslot_pages": outcome.nr_memslot_pages,
-        "damage": list(outcome.damage),
+        "damage": None if outcome.damage is None else list(outcome.damage),
         "dangling": outcome.dangling,
         "corrupt": outcome.corrupt,
         "leaked": outcome.leaked,

@@ -38,10 +38,14 @@ class Machine:
         object.__setattr__(self, "page_shift", self.page_size.bit_length() - 1)
         object.__setattr__(self, "known_flags", KVM_MEM_LOG_DIRTY_PAGES | (KVM_MEM_READONLY if self.readonly else 0))
 
+    def numbers(self) -> dict[str, int]:
+        """Every number by name."""
+        return {name: getattr(self, name) for name in _RANGES}
+
     def overrides(self) -> dict[str, int]:
         """The numbers that differ from those of the profile, by name."""
-        plain = PROFILES[self.profile]
-        return {name: getattr(self, name) for name in _RANGES if getattr(self, name) != getattr(plain, name)}
+        plain = PROFILES[self.profile].numbers()
+        return {name: value for name, value in self.numbers().items() if value != plain[name]}
 
 
 _RANGES = {

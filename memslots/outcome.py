@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
     slots_lock: bool | None = None
     slots_arch_lock: bool | None = None
     nr_memslot_pages: int | None = None
-    damage: tuple[str, ...] = ()
+    damage: tuple[str, ...] | None = None
     dangling: bool | None = None
     corrupt: bool | None = None
     leaked: int | None = None

@@ -16,8 +16,8 @@ def balance(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mi
     Memory errors are judged however the call ended. Locks and leaks are judged when it returned; what the sets
     reach, leaks and dangling objects, only while the sets are vouched for.
     """
-    for kind in outcome.damage:
-        yield Mismatch("balance", kind, {"damage": list(outcome.damage)})
+    for kind in outcome.damage or ():
+        yield Mismatch("balance", kind, {"damage": list(outcome.damage or ())})
     if outcome.ended != "returned":
         return
     for lock in ("slots_lock", "slots_arch_lock"):

@@ -25,8 +25,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("fuzz/findings.py",),
     "hypothesis": ("fuzz/strategies.py",),
     "atheris": ("fuzz/worker.py",),
-    "ctypes": (),
-    "fcntl": (),
+    "ctypes": ("engines/real/device.py",),
+    "fcntl": ("engines/real/device.py",),
+    "mmap": ("engines/real/device.py",),
     "jinja2": (),
     "kconfiglib": (),
 }

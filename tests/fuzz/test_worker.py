@@ -5,8 +5,9 @@ from pathlib import Path
 
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.features import COUNTERS, Features
-from fuzz.supervisor import Missing, Plan
+from fuzz.supervisor import Plan
 from fuzz.trial import Trial
+from memslots.errors import Missing
 from memslots.textreader import parse_case
 
 TRIAL = Trial(Serial(), RfcV1())

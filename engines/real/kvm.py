@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The single ioctl of the kernel that runs here, entry after entry."""
+
+import os
+from collections.abc import Iterable
+from errno import errorcode
+
+from engines.protocol import RefusedGiven
+from engines.real.device import KVM, opened
+from engines.real.host import Host, this_host
+from engines.real.readback import Named, Readback
+from engines.real.rehearsal import Rehearsal
+from engines.real.vm import Vm
+from memslots.case import Case
+from memslots.errors import Unfit
+from memslots.outcome import Outcome
+from memslots.region import Region
+from memslots.slot import SlotSets
+
+
+class CleanVm:
+    """A VM without slots, the same one again as long as its user hands it back clean, and never across a fork."""
+
+    def __init__(self, path: str = KVM) -> None:
+        self._path = path
+        self._pid = 0
+        self._kvm = -1
+        self._vm: Vm | None = None
+
+    def taken(self) -> Vm:
+        """The VM, for its user to change. Raises Missing."""
+        if self._pid != os.getpid():
+            # A child may not use its parent's VM (EIO), and what it holds open of it would keep it alive.
+            self.drop()
+            if self._kvm >= 0:
+                os.close(self._kvm)
+            self._kvm = opened(self._path)
+            self._pid = os.getpid()
+        vm = self._vm or Vm(self._kvm)
+        self._vm = None
+        return vm
+
+    def handed_back(self, vm: Vm, slots: SlotSets) -> None:
+        """`vm` holds exactly these slots: they are deleted, and it is kept; or closed, where one stays."""
+        if any(vm.set(slot.as_id << 16 | slot.id, 0, 0, 0, 0) for of_space in slots for slot in of_space):
+            vm.close()
+        else:
+            self._vm = vm
+
+    def drop(self) -> None:
+        """Close the VM that is kept, if one is."""
+        if self._vm is not None:
+            self._vm.close()
+            self._vm = None
+
+    def close(self) -> None:
+        """Close everything."""
+        self.drop()
+        if self._kvm >= 0:
+            os.close(self._kvm)
+        self._kvm, self._pid = -1, 0
+
+
+class IoctlSerial:
+    """KVM_SET_USER_MEMORY_REGION of this machine's kernel, stopping at the first refusal as `Serial` does.
+
+    With `keep_going` it goes on after refusals, and tries every entry that the case gives.
+    """
+
+    name = "kvm"
+    shows = frozenset(("ended", "value", "errno", "entry_errnos", "before", "active", "at_first_refusal"))
+
+    def __init__(self, *, keep_going: bool = False, path: str = KVM) -> None:
+        self.keep_going = keep_going
+        self._path = path
+        self._clean = CleanVm(path)
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`. Raises Missing without /dev/kvm, Unfit for what this kernel cannot be given."""
+        host = this_host(self._path)
+        if case.faults:
+            raise Unfit(f"fault {case.faults[0][0]}: a real kernel fails when it likes")
+        rehearsal = Rehearsal(case.machine, host.machine)
+        vm = self._clean.taken()
+        try:
+            outcome, sound = _applied(vm, case, host, rehearsal, self.keep_going)
+        except BaseException:
+            vm.close()
+            raise
+        if sound:
+            self._clean.handed_back(vm, outcome.active)
+        else:
+            vm.close()
+        return outcome
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self._clean.close()
+
+
+def _applied(vm: Vm, case: Case, host: Host, rehearsal: Rehearsal, keep_going: bool) -> tuple[Outcome, bool]:
+    """The outcome, and whether the VM holds what the model says it should."""
+    named = Named(case.machine, host.machine, (*case.given, *case.apply))
+    readback = Readback(vm, case.machine, named, region2=host.region2)
+    sound = True
+
+    def seen() -> SlotSets:
+        nonlocal sound
+        expected = rehearsal.slots()
+        if readback.equal(expected):
+            return expected
+        sound = False
+        return readback.slots()
+
+    for i, region in enumerate(case.given):
+        expected = rehearsal.answer(region, f"given {i}")
+        errno = vm.set_memory_region(region)
+        rehearsal.led_astray |= errno != expected
+        if errno:
+            raise RefusedGiven(i, errorcode[errno])
+    before = seen()
+    at_first_refusal = None
+    errnos: list[int] = []
+    entries: Iterable[Region] = case.apply if keep_going else case.named()
+    for i, region in enumerate(entries):
+        expected = rehearsal.answer(region, f"entry {i}")
+        errno = vm.set_memory_region(region)
+        rehearsal.led_astray |= errno != expected
+        errnos.append(errno)
+        if errno and at_first_refusal is None:
+            at_first_refusal = seen()
+            if not keep_going:
+                break
+    active = at_first_refusal if at_first_refusal is not None and not keep_going else seen()
+    first = next((errno for errno in errnos if errno), 0)
+    return (
+        Outcome(
+            "returned",
+            active,
+            before,
+            value=-1 if first else 0,
+            errno=first,
+            entry_errnos=tuple(errnos),
+            at_first_refusal=at_first_refusal,
+        ),
+        sound,
+    )
