@@ -109,8 +109,8 @@ def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
     return holds
 
 
-def text_of_record(trial: Trial, case: Case, bucket: str) -> str:
-    """The case file of a reduced case: why it happens, the case, and all that is expected of it."""
+def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> str:
+    """The case file of a reduced case: why it happens (or `comment`), the case, and all that is expected of it."""
     verdict = trial.verdict(case)
     finding = next(finding for finding in verdict.findings if finding.bucket == bucket)
     expectations: list[Expectation] = [
@@ -119,8 +119,8 @@ def text_of_record(trial: Trial, case: Case, bucket: str) -> str:
     ]
     buckets = dict.fromkeys(finding.bucket for finding in verdict.findings)
     expectations += [MismatchExpected(trial.engine.name, each) for each in buckets]
-    sentence = why(finding.mismatch, finding.parting, verdict.outcome)
-    return text_of(case_file(case, expectations, comment=f"{bucket}\n{sentence}"))
+    comment = comment or f"{bucket}\n{why(finding.mismatch, finding.parting, verdict.outcome)}"
+    return text_of(case_file(case, expectations, comment=comment))
 
 
 def _power_of_8(n: int) -> bool:

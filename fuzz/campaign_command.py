@@ -3,23 +3,18 @@
 
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import NoReturn
 
-import structlog
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from fuzz.findings import Findings
+from fuzz.progress import Progress
 from fuzz.supervisor import Plan, Workers
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import read_case
 from reports.campaign_table import LEAST_WIDTH, WIDTH, BucketRow, campaign_table, causes
-
-_LOG_SECONDS = 10.0
 
 
 def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
@@ -35,7 +30,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     watcher = _Watcher(plan, findings)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        with watcher, Workers(plan) as workers:
+        with watcher.progress, Workers(plan) as workers:
             workers.watch(watcher.tick)
     except KeyboardInterrupt:
         interrupted = True
@@ -109,55 +104,29 @@ def _read_record(path: Path) -> tuple[str, Case]:
 
 
 class _Watcher:
-    """Progress on a terminal, structured log lines elsewhere."""
+    """What the progress of a campaign tells: its trials, and each bucket when it is met first."""
 
     def __init__(self, plan: Plan, findings: Findings) -> None:
         self._plan = plan
         self._findings = findings
-        self._begin = time.monotonic()
-        self._logged = self._begin
         self._trials = findings.trials()
         self._known = {sighting.bucket for sighting in findings.sightings()}
-        self._live: Live | None = None
-        structlog.configure(
-            processors=[structlog.processors.TimeStamper(fmt="iso"), structlog.processors.LogfmtRenderer()],
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
-        self._log = structlog.get_logger()
-        if sys.stderr.isatty():
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> "_Watcher":
-        if self._live is not None:
-            self._live.__enter__()
-        else:
-            backends = "+".join(self._plan.backends())  # without atheris, mixed is random alone
-            self._log.info("campaign", out=str(self._plan.out), backends=backends, seed=self._plan.seed)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.__exit__(None, None, None)
+        backends = "+".join(plan.backends())  # without atheris, mixed is random alone
+        self.progress = Progress("campaign", out=str(plan.out), backends=backends, seed=plan.seed)
 
     def tick(self) -> None:
         """Show or log where the campaign is."""
-        now = time.monotonic()
+        progress = self.progress
         trials = self._findings.trials() - self._trials
         sightings = self._findings.sightings()
-        elapsed = now - self._begin
-        if self._live is not None:
-            left = "" if self._plan.seconds is None else f" of {self._plan.seconds:.0f}"
-            self._live.update(
-                Text(
-                    f"{elapsed:5.0f}{left} s   {trials:,} trials   {trials / max(elapsed, 0.1):,.0f} a second"
-                    f"   {len(sightings)} buckets   (Ctrl-C ends it)"
-                )
-            )
-            return
         for sighting in sightings:
             if sighting.bucket not in self._known:
                 self._known.add(sighting.bucket)
-                self._log.info("bucket", bucket=sighting.bucket, trial=sighting.first_trial, by=sighting.backend)
-        if now - self._logged >= _LOG_SECONDS:
-            self._logged = now
-            self._log.info("progress", seconds=round(elapsed), trials=trials, buckets=len(sightings))
+                progress.news("bucket", bucket=sighting.bucket, trial=sighting.first_trial, by=sighting.backend)
+        left = "" if self._plan.seconds is None else f" of {self._plan.seconds:.0f}"
+        rate = trials / max(progress.seconds, 0.1)
+        progress.tick(
+            f"{progress.seconds:5.0f}{left} s   {trials:,} trials   {rate:,.0f} a second   {len(sightings)} buckets",
+            trials=trials,
+            buckets=len(sightings),
+        )

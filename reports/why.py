@@ -21,6 +21,8 @@ _LEFT_BEHIND = {
 
 def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     """One sentence. `parting` is the event of the bucket, `outcome` the engine's."""
+    if outcome.mishaps is None:
+        return "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
     change = _CHANGES[parting.change]

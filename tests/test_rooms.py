@@ -19,9 +19,15 @@ ROOMS: dict[str, set[str]] = {
     "fuzz": {"memslots", "engines", "oracles", "reducers", "reports"},
 }
 DOORS: dict[str, tuple[str, ...]] = {
-    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py"),
-    "rich": ("fuzz/commands.py", "fuzz/campaign_command.py", "reports/terminal.py", "reports/campaign_table.py"),
-    "structlog": ("fuzz/campaign_command.py",),
+    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py", "fuzz/calibrate.py"),
+    "rich": (
+        "fuzz/commands.py",
+        "fuzz/campaign_command.py",
+        "fuzz/progress.py",
+        "reports/terminal.py",
+        "reports/campaign_table.py",
+    ),
+    "structlog": ("fuzz/progress.py",),
     "sqlite3": ("fuzz/findings.py",),
     "hypothesis": ("fuzz/strategies.py",),
     "atheris": ("fuzz/worker.py",),

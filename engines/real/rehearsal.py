@@ -4,14 +4,12 @@
 The metadata of a slot takes 10 bytes a page and a MOVE holds two copies: 2^31 - 1 pages would take 20 GiB.
 """
 
-from errno import EEXIST
-
 from engines.simulated.plain import PlainVm
 from memslots.errors import Unfit
 from memslots.machine import Machine
 from memslots.outcome import Change
 from memslots.region import Region
-from memslots.slot import SlotSets
+from memslots.slot import SlotSets, slot_of
 
 MOST_PAGES = 1024
 """The longest slot that a request may make or move on a real kernel, in pages."""
@@ -34,17 +32,33 @@ class Rehearsal:
         self.led_astray = False
         """Whether the kernel has answered otherwise than the model: then nothing is certain to be refused."""
 
+    def asked_by(self, region: Region) -> Change:
+        """What `region` asks for as things stand."""
+        return self._vm.asked_by(region)
+
+    def may_go(self, region: Region) -> bool:
+        """Whether `region` is short enough, or certain to be refused before anything is allocated.
+
+        That is by its own fields, by those of its slot, or by an overlap; where an earlier answer was not the
+        expected one, nothing is certain.
+        """
+        if region.memory_size >> self._page_shift <= MOST_PAGES:
+            return True
+        if self.led_astray:
+            return False
+        if self._vm.asked_by(region) is Change.UNKNOWN:
+            return True
+        slot = slot_of(region, self._page_shift)
+        return any(other.id != slot.id and other.overlaps(slot) for other in self._vm.slots[slot.as_id].values())
+
     def answer(self, region: Region, where: str) -> int:
         """0 or the errno (positive) that is to come. Raises Unfit, saying `where`, for a request that may not go."""
-        large = region.memory_size >> self._page_shift > MOST_PAGES
-        asked = self._vm.asked_by(region) if large else Change.UNKNOWN
-        errno = self._vm.set_memory_region(region)
-        # Refused for certain before anything is allocated: by its own fields, its slot's, or an overlap.
-        if large and (self.led_astray or not (asked is Change.UNKNOWN or errno == EEXIST)):
+        if not self.may_go(region):
             raise Unfit(
                 f"{where}: memory_size={region.memory_size:#x}: expected at most {MOST_PAGES} pages on a real kernel,"
                 " or a request that is refused before anything is allocated"
             )
+        errno = self._vm.set_memory_region(region)
         if self._host is not None and self._host.set_memory_region(region) != errno:
             raise Unfit(f"{where}: the case's machine answers otherwise than this host's would: {self._differs}")
         return errno
