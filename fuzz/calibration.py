@@ -10,9 +10,9 @@ from errno import errorcode
 from random import Random
 from typing import NamedTuple, Protocol
 
+from engines.real.clean import CleanVm
 from engines.real.device import KVM
 from engines.real.host import this_host
-from engines.real.kvm import CleanVm
 from engines.real.readback import Named, Readback
 from engines.real.rehearsal import Rehearsal
 from engines.real.vm import Vm
