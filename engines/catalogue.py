@@ -4,9 +4,11 @@
 from collections.abc import Callable
 
 from engines.protocol import Engine
+from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
 from engines.simulated.engines import RfcV1, Serial
 from memslots.errors import BadInput
+from memslots.machine import Machine
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
@@ -20,6 +22,14 @@ QUICK: dict[str, Callable[[], Engine]] = {
     "rfc-v1": lambda: RfcV1(aftermath=False),
 }
 """The same engines as a campaign wants them: good for every bucket, and no better than that."""
+
+MACHINES: dict[str, Callable[[], Machine]] = {"kvm": lambda: this_host().machine}
+"""For the engines that are a machine's kernel: what its VMs are like."""
+
+
+def machine_of_engine(name: str) -> Machine | None:
+    """The machine that cases for this engine should be for; None if it takes any. Raises Missing."""
+    return MACHINES[name]() if name in MACHINES else None
 
 
 def engine_named(name: str, *, quick: bool = False) -> Engine:

@@ -11,7 +11,7 @@ from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
-from memslots.errors import BadCase
+from memslots.errors import BadCase, Unfit
 from memslots.expectation import Expectation, MismatchExpected
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
@@ -42,15 +42,23 @@ class Campaign:
         self._fresh: dict[str, tuple[int, int, float]] = {}
         self._allowed: Counter[str] = Counter()
         self._counted = 0
+        self._unfit = 0
         self._flushed = time.monotonic()
         # A campaign that goes on counts from where it was.
         self._trials_before, seconds_before = findings.work_of(worker)
         self._begin = self._flushed - seconds_before
 
-    def observe(self, case: Case) -> Verdict:
-        """The verdict on a case, counted and kept. Raises MismatchFound if that was asked for."""
+    def observe(self, case: Case) -> Verdict | None:
+        """The verdict on a case, counted and kept; None if an engine cannot be given it.
+
+        Raises MismatchFound if that was asked for.
+        """
         self.trials += 1
-        verdict = self.trial.verdict(case)
+        try:
+            verdict = self.trial.verdict(case)
+        except Unfit:
+            self._unfit += 1
+            return None
         for allowance in verdict.allowances:
             self._allowed[allowance.name] += 1
         if verdict.findings:
@@ -66,7 +74,10 @@ class Campaign:
     def flush(self) -> None:
         """Write down what was counted since the last time."""
         now = time.monotonic()
-        self._findings.add(self._worker, self.trials - self._counted, now - self._flushed, self._fresh, self._allowed)
+        self._findings.add(
+            self._worker, self.trials - self._counted, self._unfit, now - self._flushed, self._fresh, self._allowed
+        )
+        self._unfit = 0
         self._fresh = {}
         self._allowed.clear()
         self._counted = self.trials

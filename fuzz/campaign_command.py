@@ -48,6 +48,8 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     new = sum(not row.on_record for row in rows)
     for name, met in findings.allowed().items():
         console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
+    if findings.unfit():
+        console.print(f"left out, for an engine cannot be given them: {findings.unfit():,} lists", soft_wrap=True)
     rate = findings.trials() / max(findings.seconds(), 1e-9)
     console.print(
         f"{findings.trials():,} trials ({rate:,.0f} a second and worker): {len(rows)} buckets, {new} not on record,"

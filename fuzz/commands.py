@@ -17,7 +17,7 @@ from fuzz.cli import BAD_INPUT, ENGINE, INTERRUPTED, MISMATCH, NOTHING_NEW, PATH
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
-from fuzz.trial import Trial
+from fuzz.trial import Trial, policy_for
 from memslots.errors import BadInput
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
@@ -65,6 +65,8 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     if as_json:
         click.echo(line_from_case(case, path.stem))
         return NOTHING_NEW
+    judged = {policy_for(engine_named(name), Policy(policy)) for name in engines if name != reference}
+    right = judged.pop() if len(judged) == 1 else Policy(policy)
     try:
         outcomes = {reference: engine_named(reference).apply(case, record=True)}
         findings: list[tuple[str, str]] = []
@@ -80,7 +82,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else NO_EDGE
     console = Console(highlight=False, width=width)
     with console.capture() as capture:
-        for part in case_on_terminal(str(path), case, outcomes, findings, Policy(policy)):
+        for part in case_on_terminal(str(path), case, outcomes, findings, right):
             console.print(part, soft_wrap=isinstance(part, Text))
     drawn = capture.get()
     # Tables are padded to their width, which a mail need not carry.

@@ -15,7 +15,7 @@ from pathlib import Path
 from memslots.errors import BadInput
 
 DATABASE = "findings.db"
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE bucket (bucket TEXT PRIMARY KEY, seen INTEGER NOT NULL, first_trial INTEGER NOT NULL,
@@ -23,7 +23,8 @@ CREATE TABLE bucket (bucket TEXT PRIMARY KEY, seen INTEGER NOT NULL, first_trial
 CREATE TABLE record (signature TEXT PRIMARY KEY, bucket TEXT NOT NULL, name TEXT NOT NULL, before INTEGER NOT NULL,
                      after INTEGER NOT NULL, calls INTEGER NOT NULL, changes TEXT NOT NULL);
 CREATE TABLE allowance (name TEXT PRIMARY KEY, met INTEGER NOT NULL);
-CREATE TABLE worker (name TEXT PRIMARY KEY, trials INTEGER NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE worker (name TEXT PRIMARY KEY, trials INTEGER NOT NULL, unfit INTEGER NOT NULL,
+                     seconds REAL NOT NULL);
 """
 
 
@@ -105,6 +106,11 @@ class Findings:
         [trials] = self._database.execute("SELECT COALESCE(SUM(trials), 0) FROM worker").fetchone()
         return int(trials)
 
+    def unfit(self) -> int:
+        """How many of the trials were none: cases that one of the two engines cannot be given."""
+        [unfit] = self._database.execute("SELECT COALESCE(SUM(unfit), 0) FROM worker").fetchone()
+        return int(unfit)
+
     def seconds(self) -> float:
         """How many seconds workers have worked, added up."""
         [seconds] = self._database.execute("SELECT COALESCE(SUM(seconds), 0) FROM worker").fetchone()
@@ -118,6 +124,7 @@ class Findings:
         self,
         worker: str,
         trials: int,
+        unfit: int,
         seconds: float,
         seen: Mapping[str, tuple[int, int, float]],
         allowed: Mapping[str, int],
@@ -128,9 +135,9 @@ class Findings:
         """
         self._database.execute("BEGIN IMMEDIATE")
         self._database.execute(
-            "INSERT INTO worker VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET trials = trials + excluded.trials,"
-            " seconds = seconds + excluded.seconds",
-            (worker, trials, seconds),
+            "INSERT INTO worker VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET trials = trials + excluded.trials,"
+            " unfit = unfit + excluded.unfit, seconds = seconds + excluded.seconds",
+            (worker, trials, unfit, seconds),
         )
         self._database.executemany(
             "INSERT INTO bucket VALUES (?, ?, ?, ?, ?) ON CONFLICT (bucket) DO UPDATE SET seen = seen + excluded.seen,"

@@ -40,10 +40,13 @@ NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 """Values of nent at the limits of the list ioctl, and at none."""
 
 
-def case_of(choices: Sequence[int]) -> Case:
-    """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0."""
+def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
+    """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0.
+
+    With `machine` it is one for that machine, whatever the choices say of it.
+    """
     head = choices[0] if choices else 0
-    machine = MACHINES[MACHINE.of(head)]
+    machine = machine or MACHINES[MACHINE.of(head)]
     drawn = profile(PROFILE.of(head))
     given_choices = GIVEN.of(head)
     grammar = Grammar(machine, drawn)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from engines.catalogue import engine_named
+from engines.catalogue import engine_named, machine_of_engine
 from fuzz.campaign import shows, text_of_record
 from fuzz.campaign_command import run_campaign
 from fuzz.cli import ENGINE, INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, policy_option, reference_option
@@ -63,6 +63,8 @@ def fuzz(
         return NOTHING_NEW
     if seconds is None and runs is None:
         seconds = 60.0
+    for name in (engine, reference):
+        machine_of_engine(name)  # what is missing is said here, not by a worker
     case_paths(seeds)  # what is no file is said before anything is started
     on_record = buckets_on_record(engine, record) if record else None
     plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds)

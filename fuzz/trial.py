@@ -33,13 +33,18 @@ class Verdict:
     allowances: tuple[Allowance, ...]
 
 
+def policy_for(engine: Engine, policy: Policy) -> Policy:
+    """`policy`, which speaks of lists; an engine that stops at its first refusal, one at a time, undoes nothing."""
+    return Policy.PREFIX if "at_first_refusal" in engine.shows else policy
+
+
 class Trial:
     """A reference, an engine and a policy, ready for any number of cases."""
 
     def __init__(self, reference: Engine, engine: Engine, policy: Policy = Policy.ATOMIC) -> None:
         self.reference = reference
         self.engine = engine
-        self.policy = policy
+        self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:

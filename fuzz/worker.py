@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fuzz.campaign import Campaign
+    from memslots.machine import Machine
 
 _OURS = "SAMESLOTS_WORKER"
 _LOOK_EVERY = 16
@@ -79,6 +80,13 @@ def _campaign(options: argparse.Namespace) -> "Campaign":
     return Campaign(trial, Findings(options.out, settings), options.backend, whole=whole, raises=options.raises)
 
 
+def _machine(options: argparse.Namespace) -> "Machine | None":
+    """The machine that every case is for, where an engine is the kernel of a machine."""
+    from engines.catalogue import machine_of_engine
+
+    return machine_of_engine(options.engine) or machine_of_engine(options.reference)
+
+
 def _random(options: argparse.Namespace) -> None:
     from random import Random
 
@@ -87,10 +95,11 @@ def _random(options: argparse.Namespace) -> None:
 
     rng = Random(options.seed)
     campaign = _campaign(options)
+    machine = _machine(options)
     limits = _Limits(options)
     try:
         while not limits.reached(campaign.trials):
-            campaign.observe(case_of(drawn_choices(rng)))
+            campaign.observe(case_of(drawn_choices(rng), machine))
     finally:
         campaign.flush()
 
@@ -114,15 +123,17 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     from fuzz.grammar import case_of
 
     campaign = _campaign(options)
+    machine = _machine(options)
     features = Features()
     counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
     limits = _Limits(options)
 
     def test_one_input(data: bytes) -> None:
-        case = case_of(choices_from_bytes(data))
+        case = case_of(choices_from_bytes(data), machine)
         verdict = campaign.observe(case)
-        for feature in features.of(case, verdict.reference, verdict.outcome):
-            atheris._trace_branch(counters[feature])
+        if verdict is not None:
+            for feature in features.of(case, verdict.reference, verdict.outcome):
+                atheris._trace_branch(counters[feature])
         if limits.reached(campaign.trials):
             campaign.flush()
             # libFuzzer would say goodbye without unwinding; so do we, with all written down.

@@ -21,6 +21,8 @@ ALLOWANCES = (FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST)
 
 def allowed(reference: Outcome, outcome: Outcome) -> Iterator[Allowance]:
     """The allowances that this pair of outcomes makes use of. What they do not cover, `invariants` finds."""
+    if outcome.generation is None or reference.generation is None:
+        return
     if outcome.generation == reference.generation or outcome.ended != "returned" or outcome.corrupt:
         return
     yield PUBLICATIONS_OF_A_REFUSED_LIST if reference.value else FEWER_PUBLICATIONS

@@ -8,7 +8,7 @@ from memslots.case import Case
 from memslots.outcome import Outcome
 from memslots.slot import Gfn, Slot
 from memslots.textreader import parse_case
-from oracles.allowances import ALLOWANCES, FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST
+from oracles.allowances import ALLOWANCES, FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST, allowed
 from oracles.judge import ORACLES, asked, judge
 from oracles.mismatch import Judgement
 from oracles.policy import Policy, expected_active
@@ -210,3 +210,8 @@ def test_fewer_publications_are_allowed_and_more_are_not() -> None:
 
 def test_every_allowance_says_where_it_is_written() -> None:
     assert all(len(allowance.citation) > 20 for allowance in ALLOWANCES)
+
+
+def test_an_engine_that_shows_no_generations_makes_use_of_no_allowance_for_them() -> None:
+    assert list(allowed(OK, OK._replace(generation=None))) == []
+    assert list(allowed(OK._replace(generation=None), OK)) == []

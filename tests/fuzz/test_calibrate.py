@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Calibration: a model that errs is found out, on the smallest sequence; one that does not errs in nothing."""
+
+import subprocess
+from collections.abc import Callable
+from errno import EEXIST, EINVAL
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from engines.real.host import Host
+from engines.simulated.plain import PlainVm
+from fuzz.calibrate import kept_in, summary
+from fuzz.calibration import Calibration, Difference, Model, drawn_sequence, smallest
+from fuzz.replay import surprises
+from memslots.machine import PROFILES, Machine
+from memslots.outcome import Change
+from memslots.region import Region
+from memslots.slot import SlotSets
+from memslots.textreader import read_case
+from oracles.policy import Policy
+
+Sameslots = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Forgetful(PlainVm):
+    """A model that lets a slot be created over another one."""
+
+    def set_memory_region(self, region: Region) -> int:
+        errno = super().set_memory_region(region)
+        return 0 if errno == EEXIST and self.asked_by(region) is Change.CREATE else errno
+
+
+class Silent(PlainVm):
+    """A model that answers as Linux does and does not toggle LOG_DIRTY_PAGES."""
+
+    def walk(self) -> SlotSets:
+        return tuple(tuple(slot._replace(flags=slot.flags & ~1) for slot in slots) for slots in super().walk())
+
+
+def first_difference(model: Callable[[Machine], Model]) -> tuple[Calibration, Difference]:
+    """The first at a CREATE."""
+    calibration = Calibration(models={"erring": model})
+    rng = Random(7)
+    while calibration.ops < 20_000:
+        difference = calibration.compare(drawn_sequence(rng, calibration.host.machine))
+        if difference is not None and difference.asked is Change.CREATE:
+            return calibration, difference
+    raise AssertionError("not found")
+
+
+def test_the_models_say_what_the_kernel_does(host: Host) -> None:
+    calibration = Calibration()
+    rng = Random(5)
+    try:
+        while calibration.ops < 2_000:
+            assert calibration.compare(drawn_sequence(rng, host.machine)) is None
+    finally:
+        calibration.close()
+    # No idle draw: each change was accepted and, where it can be, refused.
+    counts = calibration.counts
+    assert sum(counts.values()) == calibration.ops
+    for change in (Change.CREATE, Change.DELETE, Change.MOVE, Change.FLAGS_ONLY, Change.NO_OP):
+        assert counts[change, 0] > 20, change
+    assert min(counts[Change.CREATE, EEXIST], counts[Change.MOVE, EEXIST], counts[Change.DELETE, EINVAL]) > 5
+    assert counts[Change.UNKNOWN, EINVAL] > 100
+    assert counts[Change.CREATE, EINVAL] > 5, "beyond the maximum gfn"
+    assert calibration.left_out > 0
+
+
+def test_a_wrong_answer_is_reduced_to_the_two_requests_that_it_takes(host: Host) -> None:
+    calibration, difference = first_difference(Forgetful)
+    small = smallest(calibration, difference)
+    calibration.close()
+    assert difference.kind == small.kind == "erring CREATE: the model says ok, the kernel EEXIST"
+    assert [region.slot for region in small.regions] == [0, 1]
+    assert [region.memory_size for region in small.regions] == [4096, 4096]
+
+
+def test_slots_that_are_not_as_said_are_a_difference_though_the_answer_is_right(host: Host) -> None:
+    calibration, difference = first_difference(Silent)
+    small = smallest(calibration, difference)
+    calibration.close()
+    assert small.kind == "erring CREATE: ok, and other slots"
+    assert len(small.regions) == 1
+    assert small.slots[0][0].flags == 1
+    assert small.expected_slots[0][0].flags == 0
+
+
+def test_a_difference_is_kept_as_a_case_that_replays(host: Host, tmp_path: Path) -> None:
+    """A model error that `serial` does not share: the file tells the requests, and that engines agree on them."""
+    calibration, difference = first_difference(Forgetful)
+    path = kept_in(tmp_path / "new", calibration, difference)
+    calibration.close()
+    text = path.read_text()
+    assert "# erring CREATE: the model says ok, the kernel EEXIST" in text
+    assert "shown again in 3 of 3 runs" in text
+    file = read_case(path)
+    assert len(file.case.given) + len(file.case.apply) == 2
+    assert list(surprises(path, file, "serial", Policy.ATOMIC)) == []
+
+
+def test_sequences_repeat_with_their_seed() -> None:
+    machine = PROFILES["linux-6.1"]
+    first, second = (drawn_sequence(Random(3), machine) for _ in range(2))
+    assert first == second != drawn_sequence(Random(4), machine)
+
+
+def test_the_command_compares_and_counts(host: Host, sameslots: Sameslots) -> None:
+    ran = sameslots("calibrate", "--ops", "300", "--seed", "1", "--out", "/nonexistent/never/made")
+    assert ran.returncode == 0, ran.stderr
+    first, heads, *rows, last = ran.stdout.splitlines()
+    assert first.startswith(f"Linux {host.release}: address_spaces={host.machine.address_spaces:#x}, ")
+    assert heads.split() == ["CREATE", "DELETE", "MOVE", "FLAGS_ONLY", "NO_OP", "UNKNOWN"]
+    assert [row.split()[0] for row in rows] == ["ok", "EEXIST", "EINVAL"]
+    counted = sum(int(cell.replace(",", "")) for row in rows for cell in row.split()[1:])
+    assert last.startswith(f"{counted} requests in ")
+    assert counted >= 300
+    assert "event=calibrate" in ran.stderr
+
+
+def test_ctrl_c_ends_it_with_its_counts(host: Host, started: Callable[..., subprocess.Popen[str]]) -> None:
+    import signal
+
+    running = started("calibrate", "--time", "60")
+    assert running.stderr is not None
+    assert "event=calibrate" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert out.splitlines()[-1].endswith("interrupted")
+
+
+def test_a_summary_of_nothing_is_no_error(host: Host) -> None:
+    calibration = Calibration()
+    lines = list(summary(calibration, 0.0, 1, interrupted=True))
+    calibration.close()
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("command", [("calibrate",), ("fuzz", "--engine", "kvm"), ("show", "--engine", "kvm")])
+def test_without_the_device_one_line_says_so(command: tuple[str, ...], sameslots: Sameslots, tmp_path: Path) -> None:
+    """In a mount namespace whose /dev holds nothing."""
+    path = tmp_path / "x.slots"
+    path.write_text("slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\n")
+    within = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"',
+        "x",
+    )
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root: a mount namespace in which /dev/kvm is hidden")
+    ran = sameslots(*command, *([path] if command[0] == "show" else []), within=within)
+    assert ran.returncode == 3
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        "sameslots: /dev/kvm is not there: load kvm_amd or kvm_intel, or run inside `sameslots guest`\n"
+    )
+
+
+def test_kvm_takes_part_like_any_engine(host: Host, sameslots: Sameslots, tmp_path: Path) -> None:
+    """A list that is refused leaves what serial leaves: a single ioctl undoes nothing, whatever the policy."""
+    path = tmp_path / "x.slots"
+    path.write_text(
+        "slots 1\ngiven slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=0 size=0\napply slot=9 size=0\n"
+        "expect kvm refused EINVAL at 1\nexpect kvm active none\nexpect kvm agrees\n"
+    )
+    assert sameslots("replay", path).stdout == "1 replayed: 1 as expected, 0 not, 0 bad\n"
+    shown = sameslots("show", path, "--engine", "kvm").stdout
+    assert "A refused list must leave what the reference has at its first refusal (policy prefix)." in shown
+    assert "No mismatch." in shown
+    line = sameslots("show", path, "--json").stdout
+    ran = sameslots("run", "--engine", "kvm", "--jsonl", "-", stdin=line)
+    assert ran.returncode == 0
+    assert '"kvm": {"ended": "returned", "kind": null, "value": -1, "errno": 22, "entry_errnos": [0, 22]' in ran.stdout
+
+
+def test_a_campaign_on_the_kernel_finds_nothing_and_leaves_out_what_is_too_large(
+    host: Host, sameslots: Sameslots, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ran = sameslots("fuzz", "--engine", "kvm", "--backend", "random", "--runs", "400", "--seed", "2", "--out", out)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "400 trials" in ran.stdout
+    assert ": 0 buckets" in ran.stdout
+    assert "left out, for an engine cannot be given them: " in ran.stdout
+    assert "allowed by design" not in ran.stdout
