@@ -46,6 +46,7 @@ bench: install
 	$(BIN)/python -m bench.jsonl
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.backends
+	$(BIN)/python -m bench.kernel
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis findings test-results

@@ -11,6 +11,7 @@ from typing import Protocol
 from engines.real.vm import Vm
 from memslots.errors import BadInput
 from memslots.slot import Slot
+from memslots.uapi import KVM_MEM_MAX_NR_PAGES
 
 
 class Probe(Protocol):
@@ -22,6 +23,10 @@ class Probe(Protocol):
 
     def covered(self, as_id: int, gfn: int) -> bool:
         """Whether some slot of the address space holds the page `gfn`."""
+        ...
+
+    def first_covered(self, as_id: int, start: int, end: int) -> int | None:
+        """The first page from `start` on and before `end` that is covered; None too if it cannot be searched for."""
         ...
 
 
@@ -49,12 +54,31 @@ class Region2Probe:
         raise Unexplained(f"slot {slot:#x}", errno)
 
     def covered(self, as_id: int, gfn: int) -> bool:
-        errno = self._ask(as_id << 16 | self._spare, gfn * self._page, self._page)
+        return self._meets(as_id, gfn, 1)
+
+    def _meets(self, as_id: int, gfn: int, npages: int) -> bool:
+        errno = self._ask(as_id << 16 | self._spare, gfn * self._page, npages * self._page)
         if errno == EEXIST:
             return True
         if errno == EBADF:
             return False
         raise Unexplained(f"gfn {gfn:#x}", errno)
+
+    def first_covered(self, as_id: int, start: int, end: int) -> int | None:
+        while start < end:
+            npages = min(end - start, KVM_MEM_MAX_NR_PAGES)
+            if self._meets(as_id, start, npages):
+                break
+            start += npages
+        else:
+            return None
+        while npages > 1:
+            half = npages // 2
+            if self._meets(as_id, start, half):
+                npages = half
+            else:
+                start, npages = start + half, npages - half
+        return start
 
 
 class PlainProbe:
@@ -83,6 +107,10 @@ class PlainProbe:
         elif errno not in (EEXIST, EINVAL):  # EINVAL: beyond the maximum gfn, where no slot can be
             raise Unexplained(f"gfn {gfn:#x}", errno)
         return errno == EEXIST
+
+    def first_covered(self, as_id: int, start: int, end: int) -> int | None:
+        # Taking a long range to see whether it is free would make the kernel allocate for all of it.
+        return None
 
 
 def holds(vm: Vm, probe: Probe, slot: Slot, page_size: int) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The slots of a real VM: whether they are what one expects, and if not, what they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from engines.real.probe import PlainProbe, Probe, Region2Probe, holds
@@ -13,7 +13,8 @@ from memslots.slot import Gfn, Slot, SlotSets, slot_of
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX, U64
 
 UNKNOWN_HVA = U64
-"""userspace_addr of a slot that was found, of which no request tells where its memory is."""
+"""userspace_addr of a slot that is there, and of which no request tells what it is like."""
+_MOST_SEARCHED = 4 * MOST_PAGES
 
 
 class Named:
@@ -21,16 +22,26 @@ class Named:
 
     def __init__(self, machine: Machine, host: Machine, regions: Iterable[Region]) -> None:
         ids, spaces = min(machine.user_slots, host.user_slots), min(machine.address_spaces, host.address_spaces)
-        legal = [region for region in regions if region.id < ids and region.as_id < spaces]
-        slots = [slot_of(region, machine.page_shift) for region in legal]
-        self.numbers = dict.fromkeys(region.slot for region in legal)
+        self._machine = machine
+        self._regions = [region for region in regions if region.slot & 0xFFFF < ids and region.slot >> 16 < spaces]
+        self.numbers = dict.fromkeys([region.slot for region in self._regions])
         """The `slot` of each that can be there."""
-        self.slots = [slot for slot in dict.fromkeys(slots) if 0 < slot.npages <= MOST_PAGES]
-        taken = {region.id for region in legal}
-        self.spare = next(i for i in range(host.user_slots - 1, -1, -1) if i not in taken)
-        hvas = {slot.userspace_addr for slot in slots}
-        pages = range(TASK_SIZE_MAX - machine.page_size, 0, -machine.page_size)
-        self.strange_hva = next(hva for hva in pages if hva not in hvas)
+        taken = {number & 0xFFFF for number in self.numbers}
+        self.spare = host.user_slots - 1
+        """An id that none of them has."""
+        while self.spare in taken:
+            self.spare -= 1
+
+    def slots(self) -> list[Slot]:
+        """The slots that they ask for, as far as one may be that long here."""
+        slots = dict.fromkeys(slot_of(region, self._machine.page_shift) for region in self._regions)
+        return [slot for slot in slots if 0 < slot.npages <= MOST_PAGES]
+
+    def strange_hva(self) -> int:
+        """A userspace_addr that none of them has, with a page of memory behind it."""
+        hvas = {region.userspace_addr for region in self._regions}
+        pages = range(TASK_SIZE_MAX - self._machine.page_size, 0, -self._machine.page_size)
+        return next(hva for hva in pages if hva not in hvas)
 
 
 class Readback:
@@ -42,7 +53,7 @@ class Readback:
         self._machine = machine
         self._named = named
         self._probe: Probe = (
-            Region2Probe(vm, page, named.spare) if region2 else PlainProbe(vm, page, named.spare, named.strange_hva)
+            Region2Probe(vm, page, named.spare) if region2 else PlainProbe(vm, page, named.spare, named.strange_hva())
         )
 
     def equal(self, expected: SlotSets) -> bool:
@@ -71,19 +82,27 @@ class Readback:
         return tuple([tuple(sorted(slots)) for slots in found])
 
     def _found(self, number: int) -> Slot:
-        """The slot that stands under `number`, by trying out what the requests make likely."""
-        page = self._machine.page_size
+        """The slot that stands under `number`: where the requests make it likely, else wherever it is."""
         as_id, slot_id = number >> 16, number & 0xFFFF
         log = KVM_MEM_LOG_DIRTY_PAGES if self._vm.logs(number) else 0
-        own = [slot for slot in self._named.slots if (slot.as_id, slot.id) == (as_id, slot_id)]
-        shapes = dict.fromkeys((slot.npages, slot.userspace_addr) for slot in chain(own, self._named.slots))
-        bases = dict.fromkeys(slot.base_gfn for slot in chain(own, self._named.slots))
-        for base in bases:
-            if not self._probe.covered(as_id, base):
-                continue
+        slots = self._named.slots()
+        own = [slot for slot in slots if (slot.as_id, slot.id) == (as_id, slot_id)]
+        shapes = dict.fromkeys((slot.npages, slot.userspace_addr) for slot in chain(own, slots))
+        likely = dict.fromkeys(slot.base_gfn for slot in chain(own, slots))
+        for base in chain(likely, self._covered_pages(as_id)):
             for npages, hva in shapes:
                 for readonly in (0, KVM_MEM_READONLY) if self._machine.readonly else (0,):
-                    slot = Slot(as_id, slot_id, base, npages, hva, log | readonly)
-                    if holds(self._vm, self._probe, slot, page):
+                    slot = Slot(as_id, slot_id, Gfn(base), npages, hva, log | readonly)
+                    if holds(self._vm, self._probe, slot, self._machine.page_size):
                         return slot
         return Slot(as_id, slot_id, Gfn(0), 0, UNKNOWN_HVA, log)
+
+    def _covered_pages(self, as_id: int) -> Iterator[int]:
+        """Every page that a slot holds, the first few thousand of them, where they can be searched for."""
+        gfn, end = -1, self._machine.max_gfn + 1
+        for _ in range(_MOST_SEARCHED):
+            found = self._probe.first_covered(as_id, gfn + 1, end)
+            if found is None:
+                return
+            yield found
+            gfn = found

@@ -23,11 +23,7 @@ class Rehearsal:
             raise Unfit(f"machine: page_size={machine.page_size:#x}, and this host has {host.page_size:#x}")
         self._vm = PlainVm(machine)
         self._host = PlainVm(host) if host != machine else None
-        self._differs = ", ".join(
-            f"{name}={value:#x} on this host"
-            for name, value in host.numbers().items()
-            if machine.numbers()[name] != value
-        )
+        self._machines = machine, host
         self._page_shift = machine.page_shift
         self.led_astray = False
         """Whether the kernel has answered otherwise than the model: then nothing is certain to be refused."""
@@ -60,7 +56,11 @@ class Rehearsal:
             )
         errno = self._vm.set_memory_region(region)
         if self._host is not None and self._host.set_memory_region(region) != errno:
-            raise Unfit(f"{where}: the case's machine answers otherwise than this host's would: {self._differs}")
+            machine, host = self._machines
+            differs = [
+                f"{name}={n:#x} on this host" for name, n in host.numbers().items() if machine.numbers()[name] != n
+            ]
+            raise Unfit(f"{where}: the case's machine answers otherwise than this host's would: {', '.join(differs)}")
         return errno
 
     def slots(self) -> SlotSets:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -50,7 +51,14 @@ def engine(host: Host) -> Iterator[IoctlSerial]:
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
-def test_the_kernel_answers_as_the_model_does(engine: IoctlSerial, host: Host) -> None:
+@pytest.mark.parametrize("region2", [True, False])
+def test_the_kernel_answers_as_the_model_does(
+    engine: IoctlSerial, host: Host, region2: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read back by REGION2 where the kernel has it, and as on a kernel before 6.8."""
+    if region2 and not host.region2:
+        pytest.skip(f"needs KVM_SET_USER_MEMORY_REGION2: Linux 6.8, here is {host.release}")
+    monkeypatch.setattr(kvm, "this_host", lambda path: replace(host, region2=region2))
     rng = Random(4)
     reference = Serial()
     compared = refused = 0

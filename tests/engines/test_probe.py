@@ -151,6 +151,55 @@ def test_a_slot_is_found_whose_place_and_shape_other_requests_name(region2: bool
     assert read(vm_with(moved), A, B, region2=region2).slots() == ((moved,), ())
 
 
+def test_a_slot_is_found_wherever_it_has_got_to() -> None:
+    """No request names the place: one with REGION2 is searched for."""
+    lost = B._replace(base_gfn=Gfn(4))
+    assert read(vm_with(A, lost), A, B).slots() == ((A, lost), ())
+    assert read(vm_with(A, lost), A, B, region2=False).slots() == (
+        (A, Slot(0, 3, Gfn(0), 0, UNKNOWN_HVA, 0)),
+        (),
+    )
+
+
+def test_a_page_is_searched_for_by_halving() -> None:
+    far = machine_of("linux-6.1", {})
+    model = ModelVm()
+    model.model = PlainVm(far)
+    model.set(0, 0, 0x3_0000_0007 * PAGE, PAGE * 2, 0)
+    probe = Region2Probe(cast(Vm, model), PAGE, SPARE)
+    assert probe.first_covered(0, 0, far.max_gfn + 1) == 0x3_0000_0007
+    assert probe.first_covered(0, 0x3_0000_0008, far.max_gfn + 1) == 0x3_0000_0008
+    assert probe.first_covered(0, 0x3_0000_0009, far.max_gfn + 1) is None
+    assert probe.first_covered(0, 5, 5) is None
+
+
+def test_equality_costs_four_questions_a_slot_and_one_for_each_free_id() -> None:
+    asked = 0
+
+    class Counting(ModelVm):
+        def ask(self, slot: int, guest_phys_addr: int, memory_size: int) -> int:
+            nonlocal asked
+            asked += 1
+            return super().ask(slot, guest_phys_addr, memory_size)
+
+        def set(self, *fields: int) -> int:
+            nonlocal asked
+            asked += 1
+            return super().set(*fields)
+
+        def logs(self, slot: int) -> bool:
+            nonlocal asked
+            asked += 1
+            return super().logs(slot)
+
+    model = Counting()
+    for slot in (A, B):
+        model.model.set_memory_region(region_of(slot))
+    free = [A._replace(id=slot_id) for slot_id in range(4, 9)]
+    assert read(model, A, B, *free).equal(((A, B), ()))
+    assert asked == 4 * 2 + 5
+
+
 def test_a_slot_that_no_request_explains_is_shown_as_unknown() -> None:
     stranger = Slot(0, 0, Gfn(1), 3, 0x50000, 0)
     [found], _ = read(vm_with(stranger), A).slots()
@@ -174,7 +223,7 @@ def test_the_spare_id_and_the_strange_address_are_nobody_s() -> None:
     taken = [Region(highest, 0, 0, PAGE, 0x7FFF_FFFF_E000), Region(highest - 1, 0, PAGE, PAGE, 0x7FFF_FFFF_D000)]
     named = Named(MACHINE, MACHINE, taken)
     assert named.spare == highest - 2
-    assert named.strange_hva not in (0x7FFF_FFFF_E000, 0x7FFF_FFFF_D000)
+    assert named.strange_hva() not in (0x7FFF_FFFF_E000, 0x7FFF_FFFF_D000)
 
 
 def test_what_the_host_does_not_have_is_not_asked_about(host: Host) -> None:
