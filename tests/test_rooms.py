@@ -19,7 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "fuzz": {"memslots", "engines", "oracles", "reducers", "reports"},
 }
 DOORS: dict[str, tuple[str, ...]] = {
-    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py", "fuzz/calibrate.py"),
+    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py", "fuzz/calibrate.py", "fuzz/doctor_command.py"),
     "rich": (
         "fuzz/commands.py",
         "fuzz/campaign_command.py",

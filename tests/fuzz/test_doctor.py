@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The doctor says what is there and what to do about what is not, whatever is missing, and never falls ill itself."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.real.host import Host
+from fuzz import doctor
+from fuzz.doctor import Offer, examined, kvm, program, python, trees
+
+Sameslots = Callable[..., subprocess.CompletedProcess[str]]
+NAMES = ["python", "atheris", "kvm", "region2", "list", "compiler", "qemu", "trees"]
+
+
+def test_every_offer_has_a_line_and_what_is_missing_a_remedy() -> None:
+    offers = examined(())
+    assert [offer.name for offer in offers] == NAMES
+    for offer in offers:
+        assert offer.found
+        assert offer.there or offer.remedy, offer
+
+
+@pytest.mark.parametrize(("found", "there"), [((3, 10), False), ((3, 11), True), ((3, 14), True), ((3, 15), False)])
+def test_the_pythons_that_are_supported(found: tuple[int, int], there: bool) -> None:
+    assert python(found).there == there
+    assert ("3.11 to 3.14" in python(found).remedy) != there
+
+
+def test_no_atheris_is_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "atheris", None)
+    offer = doctor.atheris()
+    assert not offer.there
+    assert "--backend random does without" in offer.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("{}/kvm", "load kvm_amd or kvm_intel, or run inside `sameslots guest`"),
+        ("{}", "expected KVM's device"),
+        (os.devnull, "a Linux with KVM"),
+    ],
+)
+def test_no_kvm_is_three_lines_with_the_reason_in_the_first(path: str, remedy: str, tmp_path: Path) -> None:
+    first, *others = kvm(path.format(tmp_path))
+    assert (first.there, first.remedy) == (False, remedy)
+    assert first.found
+    assert [(offer.name, offer.there, offer.remedy) for offer in others] == [
+        ("region2", False, "see kvm"),
+        ("list", False, "see kvm"),
+    ]
+
+
+def test_kvm_is_described_as_it_was_found(host: Host) -> None:
+    first, region2, lists = kvm()
+    assert f"Linux {host.release}" in first.found
+    assert f"{host.machine.address_spaces} address space" in first.found
+    assert (region2.there, lists.there) == (host.region2, host.region_list)
+
+
+def test_a_program_is_the_first_that_says_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("broken", "exit 1"), ("mute", "kill -9 $$"), ("works", "echo works 1.0; echo more")):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program("x", ("absent", "broken", "mute", "works"), "tests", "r") == Offer("x", True, "works 1.0, for tests")
+    broken = program("x", ("absent", "broken"), "tests", "r")
+    assert (broken.there, broken.remedy) == (False, "r")
+    assert "does not say its version" in broken.found
+    assert program("x", ("absent",), "tests", "r").found == "none of absent on PATH"
+
+
+def test_trees_are_found_by_what_is_in_them(tmp_path: Path) -> None:
+    sources = tmp_path / "src"
+    tree = tmp_path / "trees" / "linux"
+    (tree / "virt" / "kvm").mkdir(parents=True)
+    sources.mkdir()
+    (sources / "linux-source-6.1.tar.xz").touch()
+    (sources / "other.tar.xz").touch()
+    assert not trees((), tmp_path / "none").there
+    assert not trees((tree,), tmp_path / "none").there, "a folder without kvm_main.c is no tree"
+    (tree / "virt" / "kvm" / "kvm_main.c").touch()
+    for place in (tree, tree.parent):
+        assert trees((place,), sources).found == f"{tree}, {sources}/linux-source-6.1.tar.xz"
+
+
+def test_whoever_asks_for_something_hears_by_the_exit_code(sameslots: Sameslots) -> None:
+    every = sameslots("doctor")
+    assert (every.returncode, every.stderr) == (0, "")
+    assert [line.split()[0] for line in every.stdout.splitlines()] == NAMES
+    there = sameslots("doctor", "python", "--json")
+    assert there.returncode == 0
+    assert json.loads(there.stdout)["there"] is True
+    bad = sameslots("doctor", "xen")
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("sameslots: nothing is called 'xen': expected one of python, atheris")
+
+
+def test_with_nothing_on_path_it_still_answers() -> None:
+    program_ = Path(sys.executable).parent / "sameslots"
+    ran = subprocess.run(
+        [program_, "doctor", "qemu", "compiler"], env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 3
+    assert ran.stderr == ""
+    assert [line.split()[:2] for line in ran.stdout.splitlines()] == [["compiler", "NO"], ["qemu", "NO"]]
