@@ -19,7 +19,14 @@ ROOMS: dict[str, set[str]] = {
     "fuzz": {"memslots", "engines", "oracles", "reducers", "reports"},
 }
 DOORS: dict[str, tuple[str, ...]] = {
-    "click": ("fuzz/cli.py", "fuzz/commands.py", "fuzz/search.py", "fuzz/calibrate.py", "fuzz/doctor_command.py"),
+    "click": (
+        "fuzz/cli.py",
+        "fuzz/commands.py",
+        "fuzz/search.py",
+        "fuzz/calibrate.py",
+        "fuzz/doctor_command.py",
+        "fuzz/witness_command.py",
+    ),
     "rich": (
         "fuzz/commands.py",
         "fuzz/campaign_command.py",

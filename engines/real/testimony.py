@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a vCPU saw while a list was applied: what each access came to, and how often."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engines.real.vcpu import Access, Exit
+
+KINDS = ("read", "write", "fetch")
+RIGHT, HOLE, BUG, ERROR, OTHER = "right", "hole by design", "lost backing", "internal error", "other data"
+SEEN = (RIGHT, HOLE, BUG, ERROR, OTHER)
+"""What an access can come to: the word of before or after the list; no memory where there is none before or after;
+no memory where there is memory before and after; the same for a fetch; the word of some other page."""
+BUGS = (BUG, ERROR, OTHER)
+
+
+class Place(NamedTuple):
+    """A page, the words that stand there before and after the list (None: no memory), and whether it takes writes."""
+
+    gfn: int
+    before: int | None
+    after: int | None
+    writable: bool
+
+
+@dataclass(slots=True)
+class Witnessed:
+    """What was seen. `counts` has, for each kind of access and what it came to, how often during the list."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: Counter[int] = field(default_factory=Counter)
+    """How often each gfn was seen without memory that it has before and after."""
+    rounds: int = 0
+    retries: int = 0
+    outside: int = 0
+    """Accesses between the lists, where nothing changes."""
+    wrong_outside: int = 0
+
+    @property
+    def bugs(self) -> int:
+        """Accesses that no guest should have seen."""
+        return sum(n for (_, seen), n in self.counts.items() if seen in BUGS) + self.wrong_outside
+
+
+def told(kind: str, access: Access, words: set[int | None], writable: bool) -> str:
+    """What an access comes to, where one of `words` may stand (None: no memory)."""
+    if kind == "write" and not writable:
+        words = words | {None}  # a READONLY slot: MMIO by design
+    if access.exit is Exit.DONE:
+        if kind == "write":
+            return RIGHT if words - {None} else OTHER
+        return RIGHT if access.word in words else OTHER
+    if access.exit is Exit.MMIO or (kind == "fetch" and access.exit is Exit.INTERNAL_ERROR):
+        if None in words:
+            return HOLE
+        return ERROR if access.exit is Exit.INTERNAL_ERROR else BUG
+    return ERROR

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The thread that applies a list to a VM whose vCPU is at work, and undoes it, again and again."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from engines.real.vm import Vm
+from memslots.case import Case
+from memslots.errors import Unfit
+from memslots.slot import SlotSet
+
+
+class Way(Protocol):
+    """One way of applying a list to a VM whose vCPU runs."""
+
+    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
+        """0, or the errno of the first refusal. Inside `outside` the vCPU does not run."""
+        ...
+
+
+class OneAtATime:
+    """KVM_SET_USER_MEMORY_REGION for each entry, up to the first refusal, the vCPU running or (`inhibited`) not.
+
+    Inhibited is what QEMU does since 8.0 where a deleted range meets a created one (kvm_region_commit).
+    """
+
+    def __init__(self, *, inhibited: bool) -> None:
+        self._inhibited = inhibited
+
+    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
+        """0, or the errno of the first refusal."""
+        with outside if self._inhibited else nullcontext():
+            return next(filter(None, (vm.set_memory_region(region) for region in case.named())), 0)
+
+
+WAYS: dict[str, Callable[[], Way]] = {
+    "serial": lambda: OneAtATime(inhibited=False),
+    "inhibited": lambda: OneAtATime(inhibited=True),
+}
+
+
+BEFORE, APPLYING, AFTER, UNDOING, STEPS = 0, 1, 2, 3, 4
+"""Where a round is: `step` modulo STEPS."""
+_STAY = 0.0005
+"""Seconds between two steps, for the vCPU to look around."""
+
+
+class Updater(threading.Thread):
+    """The thread that applies the list and undoes it. `step` counts what it does; `inside` is the vCPU's to hold."""
+
+    def __init__(self, vm: Vm, case: Case, before: SlotSet, after: SlotSet, way: Way) -> None:
+        super().__init__(daemon=True)
+        self._vm, self._case, self._way = vm, case, way
+        self._before, self._after = before, after
+        self._stopped = threading.Event()
+        self.inside = threading.Lock()
+        self.step = 0
+        self.failed: BaseException | None = None
+
+    @property
+    def rounds(self) -> int:
+        """How often the list was applied."""
+        return (self.step + 2) // STEPS
+
+    def run(self) -> None:
+        """Rounds until stopped."""
+        try:
+            while not self._stopped.wait(_STAY):
+                self.step += 1
+                self._way.apply(self._vm, self._case, self.inside)
+                self.step += 1
+                if self._stopped.wait(_STAY):
+                    return
+                self.step += 1
+                self._undo()
+                self.step += 1
+        except Exception as error:  # noqa: BLE001 - it is raised again where it is waited for
+            self.failed = error
+
+    def _undo(self) -> None:
+        for slot in self._after:
+            self._vm.set(slot.id, 0, 0, 0, 0)
+        for slot in self._before:
+            shift = self._case.machine.page_shift
+            errno = self._vm.set(slot.id, slot.flags, slot.base_gfn << shift, slot.npages << shift, slot.userspace_addr)
+            if errno:
+                raise Unfit(f"slot {slot.id} cannot be put back: {os.strerror(errno)}")
+
+    def stop(self) -> None:
+        """End it after the step that it is at."""
+        self._stopped.set()
+        self.join()

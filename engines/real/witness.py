@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A reader of guest memory while a list is applied: what a vCPU saw, read, wrote and fetched meanwhile.
+
+Between a DELETE and the CREATE that puts memory back, a guest physical address has no slot: an access becomes MMIO, and
+an instruction fetch ends in KVM_EXIT_INTERNAL_ERROR (RHBZ 1979276). That is seen here on the kernel that runs.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from errno import errorcode
+from itertools import cycle
+
+from engines.protocol import RefusedGiven
+from engines.real.device import KVM, Memory, opened
+from engines.real.guest_memory import CODE_OFFSET, SCRATCH_OFFSET, Backed, backed, place_for_code, slot_at
+from engines.real.host import this_host
+from engines.real.rehearsal import Rehearsal
+from engines.real.testimony import BUGS, KINDS, Place, Witnessed, told
+from engines.real.updater import AFTER, APPLYING, BEFORE, STEPS, UNDOING, Updater, Way
+from engines.real.vcpu import REACHED, Vcpu, code
+from engines.real.vm import Vm
+from memslots.case import Case
+from memslots.errors import Unfit
+from memslots.machine import Machine
+from memslots.region import Region
+from memslots.slot import SlotSet
+from memslots.uapi import KVM_MEM_READONLY
+
+_MOST_GFNS = 64
+
+
+class Witness:
+    """A case on a VM with a vCPU. Close it, or use it in a `with` block."""
+
+    def __init__(self, case: Case, path: str = KVM) -> None:
+        """Raises Missing without /dev/kvm, Unfit for a case that a vCPU in real mode cannot witness, RefusedGiven."""
+        host = this_host(path).machine
+        if case.faults:
+            raise Unfit(f"fault {case.faults[0][0]}: a real kernel fails when it likes")
+        self._code_gfn, code_id = place_for_code(case)
+        accepted, _, _ = _rehearsed(case, host)
+        self._page = case.machine.page_size
+        with ExitStack() as opening:
+            self._backed: Backed = backed(case, accepted)
+            opening.callback(self._backed.memory.close)
+            _, self._before, self._after = _rehearsed(self._backed.case, host)
+            kvm = opened(path)
+            opening.callback(os.close, kvm)
+            vm = self._vm = opening.enter_context(Vm(kvm))
+            memory = Memory(self._page)
+            opening.callback(memory.close)
+            memory.bytes[: len(code())] = code()
+            vm.set(code_id, 0, self._code_gfn * self._page, self._page, memory.address)
+            self._vcpu = Vcpu(kvm, vm, self._code_gfn * self._page)
+            opening.callback(self._vcpu.close)
+            for i, region in enumerate(self._backed.case.given):
+                errno = vm.set_memory_region(region)
+                if errno:
+                    raise RefusedGiven(i, errorcode[errno])
+            self._opened = opening.pop_all()
+        self.places = self._places()
+
+    def __enter__(self) -> "Witness":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._opened.close()
+
+    def _places(self) -> list[Place]:
+        """The ends of every slot and the pages beside them; what has memory before and after comes first."""
+        gfns: set[int] = set()
+        for slot in (*self._before, *self._after):
+            gfns |= {slot.base_gfn - 1, slot.base_gfn, slot.end_gfn - 1, slot.end_gfn}
+        reached = range(REACHED // self._page)
+        places = [self._place(gfn, self._before, self._after) for gfn in gfns - {self._code_gfn} if gfn in reached]
+        places.sort(key=lambda place: (place.before is None or place.after is None, place.gfn))
+        return places[:_MOST_GFNS]
+
+    def _place(self, gfn: int, before: SlotSet, after: SlotSet) -> Place:
+        holders = [slot for slot in (slot_at(before, gfn), slot_at(after, gfn)) if slot is not None]
+        writable = not any(slot.flags & KVM_MEM_READONLY for slot in holders)
+        return Place(gfn, self._backed.word_of(before, gfn), self._backed.word_of(after, gfn), writable)
+
+    def watch(self, way: Way, go_on: Callable[[Witnessed], bool]) -> Witnessed:
+        """Apply the list and undo it, again and again while `go_on` says so, with the vCPU at work; what it saw."""
+        testimony = Witnessed()
+        updater = Updater(self._vm, self._backed.case, self._before, self._after, way)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)  # the updater is to go on between two ioctls, not 5 ms later
+        updater.start()
+        try:
+            accesses = cycle([(place, kind) for place in self.places for kind in KINDS])
+            while go_on(testimony) and updater.failed is None:
+                self._look(testimony, updater, accesses)
+                testimony.rounds = updater.rounds
+        finally:
+            updater.stop()
+            sys.setswitchinterval(interval)
+        if updater.failed is not None:
+            raise updater.failed
+        return testimony
+
+    def _look(self, testimony: Witnessed, updater: "Updater", accesses: Iterator[tuple[Place, str]]) -> None:
+        place, kind = next(accesses)
+        at = place.gfn * self._page
+        with updater.inside:
+            began = updater.step
+            if kind == "read":
+                access = self._vcpu.read(at)
+            elif kind == "write":
+                access = self._vcpu.write(at + SCRATCH_OFFSET, 0x5AFE)
+            else:
+                access = self._vcpu.fetch(at + CODE_OFFSET)
+            ended = updater.step
+        testimony.retries += access.retries
+        if any(step % STEPS == UNDOING for step in range(began, ended + 1)):
+            return  # nobody has asked what is seen while the test undoes the list
+        words = {{BEFORE: place.before, AFTER: place.after}.get(began % STEPS)} if began == ended else set()
+        if began != ended or began % STEPS == APPLYING:
+            seen = told(kind, access, {place.before, place.after}, place.writable)
+            testimony.counts[kind, seen] += 1
+            if seen in BUGS:
+                testimony.lost[place.gfn] += 1
+            return
+        testimony.outside += 1
+        testimony.wrong_outside += told(kind, access, words, place.writable) in BUGS
+
+
+def _rehearsed(case: Case, host: Machine) -> tuple[list[Region], SlotSet, SlotSet]:
+    """The requests that are accepted, and the slots of address space 0 before the list and behind it."""
+    rehearsal = Rehearsal(case.machine, host)
+    accepted: list[Region] = []
+    for i, region in enumerate(case.given):
+        errno = rehearsal.answer(region, f"given {i}")
+        if errno:
+            raise RefusedGiven(i, errorcode[errno])
+        accepted.append(region)
+    before = rehearsal.slots()[0]
+    for i, region in enumerate(case.named()):
+        if rehearsal.answer(region, f"entry {i}"):
+            break
+        accepted.append(region)
+    return accepted, before, rehearsal.slots()[0]

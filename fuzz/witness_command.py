@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sameslots witness`: what does a running vCPU see while a list is applied?"""
+
+import math
+import time
+from pathlib import Path
+
+import click
+
+from engines.real.testimony import KINDS, SEEN, Witnessed
+from engines.real.updater import WAYS
+from engines.real.witness import Witness
+from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli
+from fuzz.progress import Progress
+from fuzz.replay import located
+from memslots.errors import BadInput
+from memslots.textreader import read_case
+from reports.testimony import testimony_lines
+
+
+@cli.command()
+@click.argument("path", type=PATH)
+@click.option("--apply", "way", type=click.Choice(list(WAYS)), default="serial", show_default=True, help="How.")
+@click.option("--rounds", type=click.IntRange(min=1), help="Apply and undo the list so often.")
+@click.option(
+    "--time", "seconds", type=click.FloatRange(min=0), help="Seconds.  [default: 5, unless --rounds is given]"
+)
+def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> int:
+    """Let a vCPU read, write and fetch where a list changes memory, while this machine's kernel applies it.
+
+    serial: one ioctl for each entry, the vCPU running. inhibited: the same, with the vCPU kept out, as QEMU does it.
+    Exits with 1 if the vCPU saw what no guest should: no memory at an address that has memory before and after.
+    """
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.UsageError("--time: expected a number of seconds")
+    file = read_case(path)
+    limit = 5.0 if seconds is None and rounds is None else math.inf if seconds is None else seconds
+    testimony = Witnessed()
+    interrupted = False
+    begin = time.monotonic()
+    try:
+        with Witness(file.case) as seen, Progress("witness", case=str(path), apply=way) as progress:
+
+            def go_on(so_far: Witnessed) -> bool:
+                nonlocal testimony
+                testimony = so_far
+                progress.tick(
+                    f"{so_far.rounds:,} rounds   {so_far.bugs:,} bugs seen", rounds=so_far.rounds, bugs=so_far.bugs
+                )
+                return (rounds is None or so_far.rounds < rounds) and progress.seconds < limit
+
+            seen.watch(WAYS[way](), go_on)
+    except KeyboardInterrupt:
+        interrupted = True
+    except BadInput as error:
+        raise located(path, file, error) from None
+    took = time.monotonic() - begin
+    click.echo(f"{path}, {way}: applied {testimony.rounds:,} times in {took:.1f} s; what the vCPU saw meanwhile")
+    for line in testimony_lines(testimony.counts, KINDS, SEEN, testimony.lost):
+        click.echo(line)
+    click.echo(
+        f"between the lists: {testimony.outside:,} accesses, {testimony.wrong_outside:,} wrong;"
+        f" {testimony.retries:,} runs interrupted and tried again" + ("; interrupted" if interrupted else "")
+    )
+    return INTERRUPTED if interrupted else MISMATCH if testimony.bugs else NOTHING_NEW

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sameslots witness`: a table, an exit code that tells whether the bug was seen, and an end at Ctrl-C."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.real.host import Host
+
+Sameslots = Callable[..., subprocess.CompletedProcess[str]]
+SPLIT = str(Path(__file__).parent.parent.parent / "docs" / "examples" / "split.slots")
+
+
+def test_the_bug_is_the_exit_code(host: Host, sameslots: Sameslots) -> None:
+    seen = sameslots("witness", SPLIT, "--time", "3")
+    assert seen.returncode == 1, seen.stdout + seen.stderr
+    first, head, read, write, fetch, lost, last = seen.stdout.splitlines()
+    assert first.startswith(f"{SPLIT}, serial: applied ")
+    assert head.split("  ")[-1].strip() == "other data"
+    assert [line.split()[0] for line in (read, write, fetch)] == ["read", "write", "fetch"]
+    assert "gfn 0x10" in lost
+    assert ", 0 wrong; " in last
+    gone = sameslots("witness", SPLIT, "--apply", "inhibited", "--rounds", "200")
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    assert "not as before" not in gone.stdout
+
+
+def test_ctrl_c_ends_it_with_its_table(host: Host, started: Callable[..., subprocess.Popen[str]]) -> None:
+    running = started("witness", SPLIT, "--apply", "inhibited", "--time", "60")
+    assert running.stderr is not None
+    assert "event=witness" in running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert out.splitlines()[-1].endswith("interrupted")
+
+
+def test_a_case_that_cannot_be_witnessed_is_bad_input(host: Host, sameslots: Sameslots, tmp_path: Path) -> None:
+    path = tmp_path / "x.slots"
+    path.write_text("slots 1\napply slot=0 gpa=0x100000000 size=0x1000 hva=0x0\n")
+    ran = sameslots("witness", path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"sameslots: {path}: a vCPU in real mode reaches 0x100000000 bytes: expected a list below that\n"
+    )
+    path.write_text("slots 1\ngiven slot=0 size=0\napply slot=0 size=0\n")
+    assert sameslots("witness", path).stderr.startswith(f"sameslots: {path}:2: given 0: the serial ioctl refuses it")
