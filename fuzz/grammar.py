@@ -108,7 +108,7 @@ class Grammar:
         base &= drawn.grid - 1
         npages = 1 + (longer if long else longer & 3)
         flags = drawn.flags[flagged]
-        old = self.vm.slots[as_id].get(slot_id)
+        old = self.vm.sets[as_id].by_id.get(slot_id)
         if old is None and gesture in _NEED_A_SLOT:
             old = self._any_slot(as_id, slot_id)
         if old is None and gesture in _NEED_A_SLOT:
@@ -125,7 +125,7 @@ class Grammar:
                 shift = self.machine.page_shift
                 slot = as_id << 16 | slot_id
                 plain = Region(slot, flags, base << shift, npages << shift, memory_of(as_id, slot_id))
-                here = self.vm.slots[as_id].get(slot_id)
+                here = self.vm.sets[as_id].by_id.get(slot_id)
                 self._append(at_a_limit(self.machine, plain, here, right, rest))
             case "reset":
                 self._reset(as_id, right)
@@ -137,7 +137,7 @@ class Grammar:
 
     def _any_slot(self, as_id: int, slot_id: int) -> Slot | None:
         """A live slot that stands in for `slot_id`, so that references resolve."""
-        live = self.vm.slots[as_id]
+        live = self.vm.sets[as_id].by_id
         if not live:
             return None
         return live[min(live, key=lambda other: other ^ slot_id)]
@@ -153,7 +153,7 @@ class Grammar:
     def _write(self, as_id: int, slot_id: int, base: int, npages: int, hva: int, flags: int, right: bool) -> None:
         """Write an entry, flagged if that is as the RFC wants it (`right`), or not."""
         shift = self.machine.page_shift
-        old = self.vm.slots[as_id].get(slot_id)
+        old = self.vm.sets[as_id].by_id.get(slot_id)
         if npages == 0:
             region = Region(as_id << 16 | slot_id, 0, 0, 0, 0, int(right))
         else:
@@ -219,7 +219,7 @@ class Grammar:
 
     def _reset(self, as_id: int, right: bool) -> None:
         """Slots deleted and created again, seven of them at most, as at the reset of a VM."""
-        live = sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]
+        live = sorted(self.vm.sets[as_id].by_id.values())[:MOST_GIVEN]
         for slot in live:
             self._delete(slot, right)
         for slot in live:
@@ -227,7 +227,7 @@ class Grammar:
 
     def _log_all(self, as_id: int, on: int) -> None:
         """LOG_DIRTY_PAGES for slots, seven of them at most, as at the start (or the end) of a migration."""
-        for slot in sorted(self.vm.slots[as_id].values())[:MOST_GIVEN]:
+        for slot in sorted(self.vm.sets[as_id].by_id.values())[:MOST_GIVEN]:
             flags = slot.flags & ~KVM_MEM_LOG_DIRTY_PAGES | on
             self._create(slot, slot.base_gfn, slot.npages, flags, True)
 

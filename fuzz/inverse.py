@@ -70,7 +70,7 @@ def _spelt(grammar: Grammar, region: Region) -> int:
     base, npages = region.guest_phys_addr >> shift, region.memory_size >> shift
     spaces = grammar.machine.address_spaces
     as_id = min(region.as_id, spaces - 1)
-    old = grammar.vm.slots[as_id].get(region.id)
+    old = grammar.vm.sets[as_id].by_id.get(region.id)
     changes_place = npages == 0 or (old is not None and old.base_gfn != base)
     right = region.flagged == changes_place
     choice = GESTURE.saying(_PUT) | RIGHT.saying(_RIGHT if right else _WRONG) | SLOT.saying(region.id)

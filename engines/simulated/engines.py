@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The engines that run on the simulated kernel."""
 
-from engines.simulated.boot import boot, boot_faithfully, plain_vm
+from collections.abc import Sequence
+
+from engines.simulated.boot import at_rest, boot, boot_faithfully
 from engines.simulated.ended import Ended
 from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
+from engines.simulated.plain_list import CannotFollow, PlainList
 from engines.simulated.readout import SHOWS, outcome_of
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.rfc_v1 import ListCall
@@ -64,9 +67,8 @@ class Serial:
         )
 
     def _apply_plainly(self, case: Case) -> Outcome:
-        vm = plain_vm(case)
-        before = vm.walk()
-        swaps = sum(vm.swaps)
+        rest, before = at_rest(case)
+        vm = rest.copy()
         errnos: list[int] = []
         first = 0
         at_first_refusal: SlotSets | None = None
@@ -78,11 +80,13 @@ class Serial:
                 mishaps.append(Event("refuse", "", len(errnos), vm.asked_by(region)))
                 if not first:
                     first = errno
-                    at_first_refusal = vm.walk()
+                    at_first_refusal = vm.walk_since(rest, before)
             errnos.append(errno)
             if first and not self.keep_going:
                 break
-        after = vm.walk()
+        after = at_first_refusal
+        if after is None or self.keep_going:
+            after = vm.walk_since(rest, before)
         spaces = len(after)
         return Outcome(
             "returned",
@@ -103,7 +107,7 @@ class Serial:
             False,
             0,
             False,
-            sum(vm.swaps) - swaps,
+            sum(vm.swaps) - sum(rest.swaps),
             tuple(mishaps),
         )
 
@@ -123,27 +127,37 @@ class RfcV1:
 
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`."""
-        if not record:
-            kernel = boot(case)
+        if record:
+            return self.apply_faithfully(case, record=True)
+        if not case.faults:
+            rest, before = at_rest(case)
+            call = PlainList(case, rest)
             try:
-                return self._apply_on(kernel, case)
-            except Misused:
-                if not self.aftermath:
-                    sets = kernel.walk(0)
-                    return Outcome(
-                        "unknown",
-                        sets,
-                        sets,
-                        damage=tuple(sorted(kernel.damage)),
-                        corrupt=True,
-                        mishaps=tuple(kernel.mishaps),
-                    )
-                kernel = Kernel(case.machine, LinkedMemslots)
-                boot_faithfully(case, kernel)
-                return self._apply_on(kernel, case)
-        recorder = RecordingKernel(case.machine)
-        boot_faithfully(case, recorder)
-        return self._apply_on(recorder, case)._replace(events=tuple(recorder.events))
+                call.run()
+            except CannotFollow:
+                pass
+            else:
+                if not call.stray:
+                    return call.outcome(before)
+                return self._gone_astray(case, call.walk(before), call.damage, call.mishaps)
+        kernel = boot(case)
+        try:
+            return self._apply_on(kernel, case)
+        except Misused:
+            return self._gone_astray(case, kernel.walk(0), tuple(sorted(kernel.damage)), kernel.mishaps)
+
+    def apply_faithfully(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case` on the kernel with pointers."""
+        kernel = RecordingKernel(case.machine) if record else Kernel(case.machine, LinkedMemslots)
+        boot_faithfully(case, kernel)
+        outcome = self._apply_on(kernel, case)
+        return outcome._replace(events=tuple(kernel.events)) if isinstance(kernel, RecordingKernel) else outcome
+
+    def _gone_astray(self, case: Case, active: SlotSets, damage: tuple[str, ...], mishaps: Sequence[Event]) -> Outcome:
+        """What becomes of a case whose sets go astray, where these were `active`."""
+        if self.aftermath:
+            return self.apply_faithfully(case)
+        return Outcome("unknown", active, active, damage=damage, corrupt=True, mishaps=tuple(mishaps))
 
     def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
         before = kernel.walk(0)
