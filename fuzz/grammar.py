@@ -10,6 +10,7 @@ The sequence comes from a seeded generator, from bytes (`choices.py`) or from Hy
 
 from collections.abc import Sequence
 
+from engines.simulated.boot import leaves
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
 from fuzz.layout import GIVEN, HEADER_KIND, HEADER_VALUE, MACHINE, PROFILE, spread
@@ -88,13 +89,14 @@ class Grammar:
         """The regions that serial accepts of those written so far; what follows is another list."""
         given = tuple(
             [
-                region._replace(invalidate_slot=0) if region.invalidate_slot else region
+                tuple.__new__(Region, (*region[:5], 0, region.padding)) if region.invalidate_slot else region
                 for region, errno in zip(self.regions, self.errnos, strict=True)
                 if not errno
             ]
         )
         self.regions = []
         self.errnos = []
+        leaves(given, self.vm)
         return given
 
     def add(self, choice: int) -> None:

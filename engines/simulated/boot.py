@@ -30,17 +30,15 @@ class _Latest:
     def __init__(self) -> None:
         self._known: tuple[Machine, tuple[Region, ...], Rest] | None = None
 
-    def of(self, case: Case) -> Rest:
+    def of(self, machine: Machine, given: tuple[Region, ...]) -> Rest | None:
+        """The rest after this very `given`, if it was the latest."""
         known = self._known
-        if known is not None and known[0] is case.machine and known[1] is case.given:
-            return known[2]
-        vm = PlainVm(case.machine)
-        for i, region in enumerate(case.given):
-            errno = vm.set_memory_region(region)
-            if errno:
-                raise RefusedGiven(i, errorcode[errno])
+        return known[2] if known is not None and known[0] is machine and known[1] is given else None
+
+    def keep(self, machine: Machine, given: tuple[Region, ...], vm: PlainVm) -> Rest:
+        """The rest that `vm` is, known from now on."""
         rest = Rest(vm, vm.walk())
-        self._known = (case.machine, case.given, rest)
+        self._known = (machine, given, rest)
         return rest
 
 
@@ -49,7 +47,27 @@ _LATEST = _Latest()
 
 def at_rest(case: Case) -> Rest:
     """The slots that `given` leaves. Raises RefusedGiven."""
-    return _LATEST.of(case)
+    known = _LATEST.of(case.machine, case.given)
+    if known is not None:
+        return known
+    vm = PlainVm(case.machine)
+    for i, region in enumerate(case.given):
+        errno = vm.set_memory_region(region)
+        if errno:
+            raise RefusedGiven(i, errorcode[errno])
+    return _LATEST.keep(case.machine, case.given, vm)
+
+
+def leaves(given: tuple[Region, ...], vm: PlainVm) -> None:
+    """Tell that `given`, by itself, leaves what `vm` holds now: whoever draws a case has just applied it.
+
+    `vm` may have refused other regions in between, which leave no trace but the swaps of a MOVE that the hook refuses.
+    """
+    rest = vm.copy()
+    for as_id, rollbacks in enumerate(vm.rollbacks):
+        rest.swaps[as_id] -= 2 * rollbacks
+        rest.rollbacks[as_id] = 0
+    _LATEST.keep(vm.machine, given, rest)
 
 
 def boot(case: Case) -> Kernel:

@@ -19,12 +19,14 @@ from memslots.uapi import KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX,
 class PlainVm:
     """A VM's slots, and what swapping has left: all that serial updates without faults can change."""
 
-    __slots__ = ("machine", "nr_memslot_pages", "sets", "swaps")
+    __slots__ = ("machine", "nr_memslot_pages", "rollbacks", "sets", "swaps")
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.sets = [PlainMemslots() for _ in range(machine.address_spaces)]
         self.swaps = [0] * machine.address_spaces
+        self.rollbacks = [0] * machine.address_spaces
+        """How many MOVEs the hook has refused: there and back again, two swaps each."""
         self.nr_memslot_pages = 0
 
     def copy(self) -> "PlainVm":
@@ -33,6 +35,7 @@ class PlainVm:
         other.machine = self.machine
         other.sets = [memslots.copy() for memslots in self.sets]
         other.swaps = self.swaps.copy()
+        other.rollbacks = self.rollbacks.copy()
         other.nr_memslot_pages = self.nr_memslot_pages
         return other
 
@@ -97,8 +100,9 @@ class PlainVm:
             return 0
         if memslots.another_id_in(slot_id, base, npages):
             return EEXIST
-        self.swaps[as_id] += 2  # where the hook refuses, too: there and back again
+        self.swaps[as_id] += 2
         if base + npages - 1 > machine.max_gfn:
+            self.rollbacks[as_id] += 1
             return EINVAL
         memslots.remove(old)
         memslots.insert(new)
