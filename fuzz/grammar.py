@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from engines.simulated.boot import leaves
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
-from fuzz.layout import GIVEN, HEADER_KIND, HEADER_VALUE, MACHINE, PROFILE, spread
+from fuzz.layout import spread, spread_head
 from fuzz.profiles import Profile, profile
 from memslots.case import Case
 from memslots.machine import PROFILES, Machine, machine_of
@@ -47,17 +47,16 @@ def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
     With `machine` it is one for that machine, whatever the choices say of it.
     """
     head = choices[0] if choices else 0
-    machine = machine or MACHINES[MACHINE.of(head)]
-    drawn = profile(PROFILE.of(head))
-    given_choices = GIVEN.of(head)
-    grammar = Grammar(machine, drawn)
+    profile_number, machine_number, given_choices, kind, value = spread_head(head)
+    machine = machine or MACHINES[machine_number]
+    grammar = Grammar(machine, profile(profile_number))
     for choice in choices[1 : 1 + given_choices]:
         grammar.add(choice)
     given = grammar.accepted()
     for choice in choices[1 + given_choices :]:
         grammar.add(choice)
     apply = tuple(grammar.regions)
-    nent, header_flags = _header(HEADER_KIND.of(head), HEADER_VALUE.of(head), len(apply))
+    nent, header_flags = _header(kind, value, len(apply))
     return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags)
 
 

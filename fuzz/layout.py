@@ -62,4 +62,11 @@ MACHINE = Bits(8, 3)
 GIVEN = Bits(11, 3)
 HEADER_KIND = Bits(14, 5)
 HEADER_VALUE = Bits(19, 29)
+
+HEAD_FIELDS = (PROFILE, MACHINE, GIVEN, HEADER_KIND, HEADER_VALUE)
 """The first choice of a case: these five."""
+
+
+def spread_head(head: int) -> tuple[int, int, int, int, int]:
+    """What the first choice says of these, in their order: `spread` for a head."""
+    return head & 255, head >> 8 & 7, head >> 11 & 7, head >> 14 & 31, head >> 19 & 0x1FFF_FFFF

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from memslots.jsonl import Json, json_of_generations, json_of_sets
+from memslots.jsonl import json_of_generations, json_of_sets
 from memslots.outcome import Outcome
 from memslots.slot import Slot
 from memslots.uapi import KVM_MEM_SLOTS_NUM, KVM_MEMSLOT_INVALID
@@ -68,16 +68,19 @@ def _generations(reference: Outcome, outcome: Outcome) -> Iterator[Mismatch]:
     ours, theirs = outcome.generation, reference.generation
     if ours is None or theirs is None or any(generation & _UPDATE_IN_PROGRESS for generation in ours):
         return
-    facts: dict[str, Json] = {"expected": json_of_generations(theirs), "got": json_of_generations(ours)}
     # Each publication raises the generation of its address space by the number of address spaces (b.2), so both
     # calls having begun at the same generations, the sums differ as the publications do.
     if outcome.publications is not None and reference.publications is not None:
         published = outcome.publications - reference.publications
         if sum(ours) - sum(theirs) != published * len(ours):
-            yield Mismatch("invariants", "generation", facts)
+            yield _of_generations("generation", theirs, ours)
             return
     if reference.value == 0 and any(our > their for our, their in zip(ours, theirs, strict=True)):
-        yield Mismatch("invariants", "more-publications", facts)
+        yield _of_generations("more-publications", theirs, ours)
+
+
+def _of_generations(what: str, expected: tuple[int, ...], got: tuple[int, ...]) -> Mismatch:
+    return Mismatch("invariants", what, {"expected": json_of_generations(expected), "got": json_of_generations(got)})
 
 
 def _overlap_in(slots: tuple[Slot, ...]) -> bool:

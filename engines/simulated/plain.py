@@ -15,6 +15,13 @@ from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
 from memslots.uapi import KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY, TASK_SIZE_MAX, U64
 
+CREATE = Change.CREATE
+DELETE = Change.DELETE
+MOVE = Change.MOVE
+FLAGS_ONLY = Change.FLAGS_ONLY
+NO_OP = Change.NO_OP
+UNKNOWN = Change.UNKNOWN
+
 
 class PlainVm:
     """A VM's slots, and what swapping has left: all that serial updates without faults can change."""
@@ -79,48 +86,47 @@ class PlainVm:
             self.swaps[as_id] += 2
             self.nr_memslot_pages -= old.npages
             return 0
-        new = slot_of(region, machine.page_shift)
-        _, _, base, npages, _, _ = new
-        if old is None:
-            if memslots.another_id_in(slot_id, base, npages):
-                return EEXIST
-            if base + npages - 1 > machine.max_gfn:
+        # What `slot_of` will say: a request that is refused, or asks for nothing new, is spared the slot.
+        base, npages = gpa >> machine.page_shift, size >> machine.page_shift
+        if old is not None:
+            _, _, old_base, old_npages, old_hva, old_flags = old
+            if hva != old_hva or npages != old_npages or (flags ^ old_flags) & KVM_MEM_READONLY:
                 return EINVAL
-            memslots.insert(new)
-            self.swaps[as_id] += 1
-            self.nr_memslot_pages += npages
-            return 0
-        _, _, old_base, old_npages, old_hva, old_flags = old
-        if hva != old_hva or npages != old_npages or (flags ^ old_flags) & KVM_MEM_READONLY:
-            return EINVAL
-        if base == old_base:
-            if flags != old_flags:
-                memslots.replace(new)
-                self.swaps[as_id] += 1
-            return 0
+            if base == old_base:
+                if flags != old_flags:
+                    memslots.replace(slot_of(region, machine.page_shift))
+                    self.swaps[as_id] += 1
+                return 0
         if memslots.another_id_in(slot_id, base, npages):
             return EEXIST
-        self.swaps[as_id] += 2
-        if base + npages - 1 > machine.max_gfn:
-            self.rollbacks[as_id] += 1
-            return EINVAL
-        memslots.remove(old)
-        memslots.insert(new)
+        beyond = base + npages - 1 > machine.max_gfn
+        if old is not None:
+            self.swaps[as_id] += 2
+            if beyond:
+                self.rollbacks[as_id] += 1
+                return EINVAL
+            memslots.remove(old)
+        else:
+            if beyond:
+                return EINVAL
+            self.swaps[as_id] += 1
+            self.nr_memslot_pages += npages
+        memslots.insert(slot_of(region, machine.page_shift))
         return 0
 
     def asked_by(self, region: Region) -> Change:
         """What `region` asks for in the present state, refused or not; UNKNOWN if the kernel would not get as far."""
         machine = self.machine
         if id_refused(machine, region) or refusal(machine, region) is not None:
-            return Change.UNKNOWN
+            return UNKNOWN
         old = self.slot(region.as_id, region.id)
         if not region.memory_size:
-            return Change.DELETE
+            return DELETE
         if old is None:
-            return Change.CREATE
+            return CREATE
         new = slot_of(region, machine.page_shift)
         if new[3:5] != old[3:5] or (new.flags ^ old.flags) & KVM_MEM_READONLY:
-            return Change.UNKNOWN
+            return UNKNOWN
         if new.base_gfn != old.base_gfn:
-            return Change.MOVE
-        return Change.FLAGS_ONLY if new.flags != old.flags else Change.NO_OP
+            return MOVE
+        return FLAGS_ONLY if new.flags != old.flags else NO_OP

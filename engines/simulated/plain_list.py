@@ -11,7 +11,7 @@ with pointers, and so are faults and the rarest endings. The "sic" stand in `rfc
 from errno import EEXIST, EINVAL, EIO
 
 from engines.simulated.checks import REFUSED, refusal
-from engines.simulated.plain import PlainVm
+from engines.simulated.plain import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP, UNKNOWN, PlainVm
 from engines.simulated.plain_memory import PlainMemory
 from engines.simulated.plain_memslots import PlainMemslots, walk_since
 from memslots.case import Case
@@ -24,13 +24,6 @@ from memslots.uapi import (
     KVM_MEM_READONLY,
     KVM_MEMSLOT_INVALID,
 )
-
-CREATE = Change.CREATE
-DELETE = Change.DELETE
-MOVE = Change.MOVE
-FLAGS_ONLY = Change.FLAGS_ONLY
-NO_OP = Change.NO_OP
-UNKNOWN = Change.UNKNOWN
 
 Entry = tuple[Change, Slot | None, Slot | None, Slot | None]
 """What one request works with: what it asks for, and the slots `old`, `new` and `invalid`."""
@@ -64,6 +57,7 @@ class PlainList:
         "stray",
         "swaps",
         "value",
+        "warned",
     )
 
     def __init__(self, case: Case, rest: PlainVm) -> None:
@@ -83,6 +77,7 @@ class PlainList:
         self.ended = "returned"
         self.kind: str | None = None
         self.stray = False
+        self.warned = False
         self.value = self.errno = 0
 
     def run(self) -> None:
@@ -112,7 +107,7 @@ class PlainList:
             if errno or change is NO_OP:
                 return self._refused(errno, "P1", i, change)
             if change is CREATE or change is FLAGS_ONLY:
-                self.mishaps.append(Event("warn", "P1", i, change))
+                self._warns("P1", i, change)
             if self.arch_lock is not None:
                 return self._hangs("P1", i, change)
             if change is DELETE or change is MOVE:
@@ -184,7 +179,7 @@ class PlainList:
             if change is NO_OP:
                 self.slots_lock = True
                 self.arch_lock = Event("lock", "P3", *lock_taken)
-                self.mishaps.append(Event("warn", "P3", i, change))
+                self._warns("P3", i, change)
                 return self._ends("crashed", "null-dereference", "P3", i, change)
             self._edit(entry, self.rest.sets)
             if change is CREATE:
@@ -206,7 +201,7 @@ class PlainList:
             if old is None:
                 return EINVAL, DELETE, None, None
             if self.pages < old.npages:
-                self.mishaps.append(Event("warn", phase, i, DELETE))
+                self._warns(phase, i, DELETE)
                 return EIO, DELETE, old, None
             return 0, DELETE, old, None
         new = slot_of(region, machine.page_shift)
@@ -270,6 +265,10 @@ class PlainList:
         self.errno = errno
         return False
 
+    def _warns(self, phase: str, i: int, change: Change) -> None:
+        self.mishaps.append(Event("warn", phase, i, change))
+        self.warned = True
+
     def _hangs(self, phase: str, i: int, change: Change) -> bool:
         """The call waits for slots_arch_lock, which it holds."""
         self.slots_lock = True
@@ -304,7 +303,7 @@ class PlainList:
             False,
             False,
             self._leaked() if returned and self.value else 0,
-            any(event.kind == "warn" for event in self.mishaps),
+            self.warned,
             sum(self.swaps) - sum(self.rest.swaps),
             tuple(self.mishaps),
         )

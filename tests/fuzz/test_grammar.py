@@ -2,6 +2,7 @@
 """The grammar: total, near to what is live, and without a dead branch."""
 
 from collections import Counter
+from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import cache
 from random import Random
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.simulated.boot import at_rest
 from engines.simulated.engines import RfcV1, Serial
+from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
 from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes, drawn_choices
 from fuzz.grammar import MACHINES, NENTS, case_of
-from fuzz.layout import BASE, GESTURE, GESTURE_FIELDS, GIVEN, NPAGES, REST, SLOT, spread
+from fuzz.layout import BASE, GESTURE, GESTURE_FIELDS, GIVEN, HEAD_FIELDS, NPAGES, REST, SLOT, spread, spread_head
 from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
 from fuzz.signature import changes_of
 from fuzz.statistics import counted, statistics_of
@@ -249,3 +252,25 @@ def test_statistics_are_shares_of_the_cases() -> None:
 def test_a_choice_is_spread_into_its_fields(choice: int) -> None:
     assert spread(choice) == tuple(bits.of(choice) for bits in GESTURE_FIELDS)
     assert sum(bits.saying(bits.of(choice)) for bits in GESTURE_FIELDS) == choice
+
+
+@given(st.integers(0, (1 << 48) - 1))
+def test_a_head_is_spread_into_its_fields(head: int) -> None:
+    assert spread_head(head) == tuple(bits.of(head) for bits in HEAD_FIELDS)
+
+
+def test_the_slots_that_a_drawn_case_begins_with_are_those_that_its_given_leaves() -> None:
+    """The grammar hands them over, so that no engine applies `given` again."""
+
+    def state(vm: PlainVm) -> object:
+        slots = [(sorted(memslots.by_id.items()), sorted(memslots.by_base.items())) for memslots in vm.sets]
+        return slots, [memslots.walk() for memslots in vm.sets], vm.swaps, vm.rollbacks, vm.nr_memslot_pages
+
+    rng = Random(2)
+    for _ in range(CASES):
+        case = case_of(drawn_choices(rng))
+        handed_over, walk = at_rest(case)
+        applied, walk_of_applied = at_rest(replace(case, machine=replace(case.machine)))
+        assert applied is not handed_over
+        assert state(handed_over) == state(applied)
+        assert walk == walk_of_applied
