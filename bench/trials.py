@@ -26,6 +26,8 @@ from oracles.policy import Policy
 
 ENTRIES = 5
 RUNS = 15
+CASES = 4_000
+LOOP = 100
 CORPUS = Path(__file__).parent.parent / "corpus"
 
 
@@ -57,18 +59,46 @@ def report(name: str, cases: Sequence[Case]) -> None:
 
 
 def _campaign() -> None:
-    """Print what a trial of a campaign costs: drawing a list, judging it, and the buckets of its mismatches."""
+    """Print what a trial of a campaign costs: drawing a list, judging it, and the buckets of its mismatches.
+
+    As a worker does it: one case after the other, none of them kept, so that no garbage collection walks them.
+    """
     trial = Trial(Serial(), RfcV1(aftermath=False))
-    rng = Random(1)
-    drawn = [drawn_choices(rng) for _ in range(4_000)]
-    cases = [case_of(choices) for choices in drawn]
-    again = Random(1)
-    draw = microseconds(lambda: [case_of(drawn_choices(again)) for _ in cases], len(cases))
-    verdict = microseconds(lambda: [trial.verdict(case) for case in cases], len(cases))
-    entries = sum(len(case.apply) for case in cases) / len(cases)
-    whole = draw + verdict
-    print(f"drawn at random, {entries:.1f} entries: {whole:.1f} us a trial, {1e6 / whole:,.0f} a second end to end")
-    print(f"   drawing {draw:.1f} us, verdict {verdict:.1f} us")
+    drawn: list[float] = []
+    whole: list[float] = []
+    loop: list[float] = []
+    entries = 0
+    for _ in range(RUNS):
+        rng, again = Random(1), Random(1)
+        begin = time.process_time()
+        for _ in range(CASES):
+            case_of(drawn_choices(rng))
+        middle = time.process_time()
+        entries = 0
+        for _ in range(CASES):
+            case = case_of(drawn_choices(again))
+            trial.verdict(case)
+            entries += len(case.apply)
+        end = time.process_time()
+        drawn.append((middle - begin) / CASES * 1e6)
+        whole.append((end - middle) / CASES * 1e6)
+        loop.append(calibration())
+    draw, trials, unit = (statistics.median(each) for each in (drawn, whole, loop))
+    print(f"drawn at random, {entries / CASES:.1f} entries: {trials:.1f} us a trial, {1e6 / trials:,.0f} a second")
+    print(f"   drawing {draw:.1f} us, verdict {trials - draw:.1f} us")
+    print(
+        f"   calibration: {unit:.2f} us for {LOOP} turns of an empty loop; a trial takes {trials / unit:.1f} times that"
+    )
+
+
+def calibration() -> float:
+    """Microseconds of a fixed loop of pure Python: what to divide by, to compare figures of different days."""
+    begin = time.process_time()
+    for _ in range(CASES):
+        i = 0
+        while i < LOOP:
+            i += 1
+    return (time.process_time() - begin) / CASES * 1e6
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One trial: a case through the reference and through an engine, and what the oracles say of the two."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engines.protocol import Engine
 from memslots.case import Case
@@ -12,8 +12,7 @@ from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A mismatch, the event where engine and reference part, and the bucket."""
 
     engine: str
@@ -23,8 +22,7 @@ class Finding:
     bucket: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Both outcomes, what the oracles found, and what they allowed."""
 
     reference: Outcome

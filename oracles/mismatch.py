@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What an oracle finds: one way in which an outcome is not what the reference makes it ought to be."""
+"""What an oracle finds: one way in which an outcome is not what the reference makes it ought to be.
+
+What every trial makes is a named tuple, at half the price of a frozen dataclass (bench/values.py).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memslots.jsonl import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(NamedTuple):
     """One finding of one oracle.
 
     `what` tells an oracle's findings apart where it has several (`left-invalid`), otherwise it is empty. `facts`
@@ -28,8 +31,7 @@ class Allowance:
     citation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """All that the oracles say of one pair of outcomes."""
 
     mismatches: tuple[Mismatch, ...]
