@@ -7,7 +7,7 @@ from engines.simulated.boot import at_rest, boot, boot_faithfully
 from engines.simulated.ended import Ended
 from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
-from engines.simulated.plain_list import CannotFollow, PlainList
+from engines.simulated.plain_list import followed
 from engines.simulated.readout import SHOWS, outcome_of
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.rfc_v1 import ListCall
@@ -131,12 +131,8 @@ class RfcV1:
             return self.apply_faithfully(case, record=True)
         if not case.faults:
             rest, before = at_rest(case)
-            call = PlainList(case, rest)
-            try:
-                call.run()
-            except CannotFollow:
-                pass
-            else:
+            call = followed(case, rest)
+            if call is not None:
                 if not call.stray:
                     return call.outcome(before)
                 return self._gone_astray(case, call.walk(before), call.damage, call.mishaps)

@@ -316,3 +316,13 @@ class PlainList:
         """How much of what the call has worked with nobody reaches."""
         slots = [slot for entry in self.batch if entry for slot in entry[1:] if slot is not None]
         return self.memory.leaked(slots, [*self.active, *self.inactive]) if slots else 0
+
+
+def followed(case: Case, rest: PlainVm) -> PlainList | None:
+    """The call that applies the list of `case` to `rest`, run to its end; None where only pointers can follow it."""
+    call = PlainList(case, rest)
+    try:
+        call.run()
+    except CannotFollow:
+        return None
+    return call
