@@ -45,7 +45,7 @@ class Rehearsal:
         if self._vm.asked_by(region) is Change.UNKNOWN:
             return True
         slot = slot_of(region, self._page_shift)
-        return any(other.id != slot.id and other.overlaps(slot) for other in self._vm.slots[slot.as_id].values())
+        return self._vm.sets[slot.as_id].another_id_in(slot.id, slot.base_gfn, slot.npages)
 
     def answer(self, region: Region, where: str) -> int:
         """0 or the errno (positive) that is to come. Raises Unfit, saying `where`, for a request that may not go."""

@@ -220,7 +220,7 @@ class WrongKernel:
         return self.model.set_memory_region(Region(slot, flags, gpa, size, hva))
 
     def logs(self, slot: int) -> bool:
-        there = self.model.slots[slot >> 16].get(slot & 0xFFFF)
+        there = self.model.slot(slot >> 16, slot & 0xFFFF)
         return there is not None and there.flags & 1 == 1
 
     def close(self) -> None:

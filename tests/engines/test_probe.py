@@ -33,14 +33,14 @@ class ModelVm:
         return self.model.set_memory_region(Region(slot, flags, guest_phys_addr, memory_size, userspace_addr))
 
     def ask(self, slot: int, guest_phys_addr: int, memory_size: int) -> int:
-        slots = self.model.slots[slot >> 16]
+        slots = self.model.sets[slot >> 16].by_id
         if slot & 0xFFFF in slots:
             return EINVAL
         asked = Slot(slot >> 16, slot & 0xFFFF, Gfn(guest_phys_addr // PAGE), memory_size // PAGE, 0, 0)
         return EEXIST if any(asked.overlaps(other) for other in slots.values()) else EBADF
 
     def logs(self, slot: int) -> bool:
-        there = self.model.slots[slot >> 16].get(slot & 0xFFFF)
+        there = self.model.slot(slot >> 16, slot & 0xFFFF)
         return there is not None and there.flags & 1 == 1
 
 
