@@ -10,33 +10,40 @@ from random import Random
 import pytest
 
 from engines.real.host import Host
-from engines.simulated.plain import PlainVm
 from fuzz.calibrate import kept_in, summary
-from fuzz.calibration import Calibration, Difference, Model, drawn_sequence, smallest
+from fuzz.calibration import Calibration, Difference, done_to, drawn_sequence, smallest
+from fuzz.models import Model, Plain
 from fuzz.replay import surprises
 from memslots.machine import PROFILES, Machine
 from memslots.outcome import Change
 from memslots.region import Region
-from memslots.slot import SlotSets
-from memslots.textreader import read_case
+from memslots.slot import Gfn, Slot, SlotSets
+from memslots.textreader import parse_case, read_case
 from oracles.policy import Policy
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 
 
-class Forgetful(PlainVm):
+class Forgetful(Plain):
     """A model that lets a slot be created over another one."""
 
     def set_memory_region(self, region: Region) -> int:
         errno = super().set_memory_region(region)
-        return 0 if errno == EEXIST and self.asked_by(region) is Change.CREATE else errno
+        return 0 if errno == EEXIST and self.asked() is Change.CREATE else errno
 
 
-class Silent(PlainVm):
+class Silent(Plain):
     """A model that answers as Linux does and does not toggle LOG_DIRTY_PAGES."""
 
     def walk(self) -> SlotSets:
         return tuple(tuple(slot._replace(flags=slot.flags & ~1) for slot in slots) for slots in super().walk())
+
+
+class Misnaming(Plain):
+    """A model that is right in all but what it calls a MOVE, and a DELETE that is refused."""
+
+    def asked(self) -> Change:
+        return {Change.MOVE: Change.FLAGS_ONLY, Change.DELETE: Change.UNKNOWN}.get(super().asked(), super().asked())
 
 
 def first_difference(model: Callable[[Machine], Model]) -> tuple[Calibration, Difference]:
@@ -86,6 +93,40 @@ def test_slots_that_are_not_as_said_are_a_difference_though_the_answer_is_right(
     assert len(small.regions) == 1
     assert small.slots[0][0].flags == 1
     assert small.expected_slots[0][0].flags == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (
+            "slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=0 gpa=0x1000 size=0x1000 hva=0x0",
+            "erring MOVE: ok, and the model calls it FLAGS_ONLY",
+        ),
+        ("slot=0 size=0", "erring DELETE: EINVAL, and the model calls it UNKNOWN"),
+    ],
+)
+def test_a_change_that_is_called_by_another_name_is_a_difference(host: Host, lines: str, kind: str) -> None:
+    calibration = Calibration(models={"erring": Misnaming})
+    difference = calibration.compare(parse_case(f"slots 1\napply {lines}".splitlines()).case.apply)
+    calibration.close()
+    assert difference is not None
+    assert difference.kind == kind
+    assert difference.slots == difference.expected_slots
+
+
+@pytest.mark.parametrize("asked", ["CREATE", "DELETE", "MOVE", "FLAGS_ONLY", "NO_OP"])
+def test_what_was_granted_is_named_by_the_slots_before_and_after_it(asked: str) -> None:
+    """Slot 1 is another one that stays; the request is about slot 0."""
+    other, plain = Slot(0, 1, Gfn(9), 1, 0, 0), Slot(0, 0, Gfn(4), 1, 0, 0)
+    after = {
+        "CREATE": (plain, other),
+        "DELETE": (other,),
+        "MOVE": (plain._replace(base_gfn=Gfn(5), flags=1), other),
+        "FLAGS_ONLY": (plain._replace(flags=1), other),
+        "NO_OP": (plain, other),
+    }
+    before = (other,) if asked == "CREATE" else (plain, other)
+    assert done_to(Region(0), (before,), (after[asked],)) is Change[asked]
 
 
 def test_a_difference_is_kept_as_a_case_that_replays(host: Host, tmp_path: Path) -> None:
