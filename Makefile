@@ -10,7 +10,7 @@ TIME ?= 60
 OUT ?= findings/campaign
 CASES := corpus docs/examples
 
-.PHONY: install campaign test lint format replay bench clean
+.PHONY: install campaign test lint format replay bench mutants clean
 
 install: $(STAMP)
 
@@ -47,6 +47,10 @@ bench: install
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.backends
 	$(BIN)/python -m bench.kernel
+
+# Every mistake that a rule plants in the model, and how soon calibrate finds it. Needs /dev/kvm.
+mutants: install
+	$(BIN)/python -m bench.mutants
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis findings test-results
