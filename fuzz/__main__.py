@@ -10,7 +10,8 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Import the command line and run it."""
     try:
-        from fuzz import calibrate, commands, doctor_command, search, witness_command  # noqa: F401 - importing them adds their commands to the group
+        # Importing them adds their commands to the group.
+        from fuzz import calibrate, commands, doctor_command, import_command, search, witness_command  # noqa: F401
         from fuzz.cli import main as run
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

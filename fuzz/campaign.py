@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from fuzz.findings import Findings, Record
-from fuzz.replay import ending_of
+from fuzz.replay import expectations_of
 from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
 from memslots.errors import BadCase, Unfit
-from memslots.expectation import Expectation, MismatchExpected
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
 from reports.why import why
@@ -124,14 +123,8 @@ def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> 
     """The case file of a reduced case: why it happens (or `comment`), the case, and all that is expected of it."""
     verdict = trial.verdict(case)
     finding = next(finding for finding in verdict.findings if finding.bucket == bucket)
-    expectations: list[Expectation] = [
-        ending_of(trial.reference.name, verdict.reference),
-        ending_of(trial.engine.name, verdict.outcome),
-    ]
-    buckets = dict.fromkeys(finding.bucket for finding in verdict.findings)
-    expectations += [MismatchExpected(trial.engine.name, each) for each in buckets]
     comment = comment or f"{bucket}\n{why(finding.mismatch, finding.parting, verdict.outcome)}"
-    return text_of(case_file(case, expectations, comment=comment))
+    return text_of(case_file(case, expectations_of(trial, verdict), comment=comment))
 
 
 def _power_of_8(n: int) -> bool:

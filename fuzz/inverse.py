@@ -5,7 +5,9 @@ What the grammar has no words for (hundreds of slots, addresses far apart, field
 it goes: ids and addresses are named by their order, so that what touched or overlapped still does.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fuzz.grammar import MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of
 from fuzz.layout import (
@@ -39,8 +41,8 @@ assert TABLE == 64
 
 def choices_of(case: Case) -> list[int]:
     """Choices of profile 0 that `case_of` reads as this case, or as one that is near to it."""
-    near = _named_by_order(case)
-    given = near.given[:MOST_GIVEN]
+    near = _named_by_order(replace(case, given=_that_matter(case)))
+    given = near.given
     grammar = Grammar(near.machine, profile(0))
     spelt = [_spelt(grammar, region) for region in given]
     grammar.accepted()
@@ -84,11 +86,40 @@ def _spelt(grammar: Grammar, region: Region) -> int:
     return choice
 
 
+def _that_matter(case: Case) -> tuple[Region, ...]:
+    """As many given regions as fit: first those whose slots the list names, then those whose places it touches."""
+    if len(case.given) <= MOST_GIVEN:
+        return case.given
+    named = {region.slot for region in case.apply}
+    touched = [region for region in case.apply if region.memory_size]
+
+    def distance(i: int) -> tuple[bool, bool, int]:
+        region = case.given[i]
+        return region.slot not in named, not any(_meet(region, other) for other in touched), i
+
+    kept = sorted(sorted(range(len(case.given)), key=distance)[:MOST_GIVEN])
+    return tuple([case.given[i] for i in kept])
+
+
+def _meet(one: Region, other: Region) -> bool:
+    """Whether the two overlap, or touch, in one address space."""
+    return (
+        one.as_id == other.as_id
+        and one.guest_phys_addr <= other.guest_phys_addr + other.memory_size
+        and other.guest_phys_addr <= one.guest_phys_addr + one.memory_size
+    )
+
+
 def _named_by_order(case: Case) -> Case:
-    """The case with ids 0 to 7 by first appearance, places by rank, and the grammar's memory for each slot."""
+    """The case with ids 0 to 7 by first appearance in each address space, places by rank, the grammar's memory."""
     regions = case.given + case.apply
     shift = case.machine.page_shift
-    ids = {slot_id: i & 7 for i, slot_id in enumerate(dict.fromkeys(region.id for region in regions))}
+    ids: dict[int, int] = {}
+    used = Counter[int]()
+    for region in regions:
+        if region.slot not in ids:
+            ids[region.slot] = used[region.as_id] & 7
+            used[region.as_id] += 1
     ends = sorted({end >> shift for region in regions for end in _ends(region)})
     plain = len(ends) > 0 and ends[-1] < 32 and all(r.memory_size >> shift <= 8 for r in regions)
     place = {end: end if plain else i for i, end in enumerate(ends)}
@@ -97,9 +128,9 @@ def _named_by_order(case: Case) -> Case:
     def near(region: Region) -> Region:
         first = memory.setdefault(region.slot, region.userspace_addr) if region.memory_size else 0
         begin, end = (place.get(each >> shift, 0) for each in (*_ends(region), 0, 0)[:2])
-        own = memory_of(region.as_id & 1, ids[region.id])
+        own = memory_of(region.as_id & 1, ids[region.slot])
         return Region(
-            region.as_id << 16 | ids[region.id],
+            region.as_id << 16 | ids[region.slot],
             region.flags,
             begin << shift,
             end - begin << shift if region.memory_size else 0,

@@ -8,7 +8,7 @@ from typing import cast
 
 from engines.catalogue import ENGINES, engine_named
 from engines.protocol import RefusedGiven
-from fuzz.trial import Trial
+from fuzz.trial import Trial, Verdict
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput, BadLine
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
@@ -103,6 +103,15 @@ def ending_of(name: str, outcome: Outcome) -> Ending:
             index = next(i for i, errno in enumerate(outcome.entry_errnos) if errno)
         return Ending(name, "refused", errorcode[outcome.errno], index)
     return Ending(name, "returned-1" if outcome.value else "ok")
+
+
+def expectations_of(trial: Trial, verdict: Verdict) -> list[Expectation]:
+    """All that a file must expect for its replay to have no surprise: how both ended, and the buckets or none."""
+    name = trial.engine.name
+    buckets = dict.fromkeys(finding.bucket for finding in verdict.findings)
+    expected: list[Expectation] = [ending_of(trial.reference.name, verdict.reference), ending_of(name, verdict.outcome)]
+    expected += [MismatchExpected(name, bucket) for bucket in buckets]
+    return expected if buckets else [*expected, Agreement(name)]
 
 
 def _of_outcome(name: str, outcome: Outcome, expected: list[Expectation]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from reducers.reduce import reduced
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 RECORDS = sorted((CORPUS / "mismatches").glob("*.slots"))
-SEEDS = sorted((CORPUS / "seeds").glob("*.slots"))
+SEEDS = sorted((CORPUS / "seeds").rglob("*.slots"))
 TRIAL = Trial(Serial(), RfcV1())
 
 MECHANISMS = {

@@ -25,6 +25,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/search.py",
         "fuzz/calibrate.py",
         "fuzz/doctor_command.py",
+        "fuzz/import_command.py",
         "fuzz/witness_command.py",
     ),
     "rich": (

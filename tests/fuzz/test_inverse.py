@@ -43,3 +43,23 @@ def test_a_small_list_is_spelt_entry_by_entry() -> None:
 @given(cases())
 def test_any_case_has_choices(case: Case) -> None:
     assert isinstance(case_of(choices_of(case)), Case)
+
+
+def test_of_many_slots_those_are_spelt_that_the_list_is_about() -> None:
+    given = [f"given slot={i} gpa={i * 2:#x}000 size=0x1000 hva=0x{10000 + i}000" for i in range(12)]
+    case = parse_case(
+        [
+            "slots 1",
+            *given,
+            "apply slot=11 size=0 invalidate",
+            "apply slot=20 gpa=0x14000 size=0x3000 hva=0x200000000000",  # where slot 10 is in the way
+        ]
+    ).case
+    assert len(case_of(choices_of(case)).given) == 7
+    assert buckets(case_of(choices_of(case))) == buckets(case) != set()
+
+
+def test_each_address_space_has_ids_of_its_own() -> None:
+    given = [f"given slot={i % 2}:{i} gpa={i:#x}000 size=0x1000 hva=0x{10000 + i}000" for i in range(7)]
+    apply = [f"apply slot={i % 2}:{i} gpa={i:#x}000 size=0x1000 hva=0x{10000 + i}000" for i in range(7, 16)]
+    assert buckets(case_of(choices_of(parse_case(["slots 1", *given, *apply]).case))) == set()
