@@ -75,8 +75,8 @@ class Standing:
         return entry
 
     def _standing(self, region: Region) -> Region | None:
-        spaces = self._vm.slots
-        slot = spaces[region.as_id].get(region.id) if region.as_id < len(spaces) else None
+        there = region.as_id < self._machine.address_spaces
+        slot = self._vm.slot(region.as_id, region.id) if there else None
         return None if slot is None else self._create_of(slot)
 
     def _create_of(self, slot: Slot) -> Region:
