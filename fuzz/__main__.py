@@ -11,7 +11,15 @@ def main() -> NoReturn:
     """Import the command line and run it."""
     try:
         # Importing them adds their commands to the group.
-        from fuzz import calibrate, commands, doctor_command, import_command, search, witness_command  # noqa: F401
+        from fuzz import (  # noqa: F401
+            calibrate,
+            commands,
+            doctor_command,
+            import_command,
+            reproduce,
+            search,
+            witness_command,
+        )
         from fuzz.cli import main as run
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

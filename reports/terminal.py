@@ -15,7 +15,8 @@ from memslots.slot import SlotSets
 from memslots.textwriter import region_words, words_of
 from oracles.bucket import how_ended
 from oracles.policy import Policy, expected_active
-from reports.answers import answers, before_any_entry
+from reports.answers import answers
+from reports.ending import ending_words
 from reports.memory_map import cell_text, folded, rows_of
 
 _LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
@@ -78,30 +79,7 @@ def _coloured(answer: str) -> Text:
 
 
 def _ending(outcome: Outcome) -> Text:
-    ended = how_ended(outcome)
-    text = ended if ended in ("ok", "corrupt") else ended.replace("-", " ", 1)
-    if ended == "corrupt":
-        text = f"corrupt sets (what they hold is not vouched for), {outcome.ended}"
-    locks = [lock for lock in ("slots_lock", "slots_arch_lock") if getattr(outcome, lock)]
-    if locks:
-        text += f", {' and '.join(locks)} held"
-    if outcome.damage:
-        text += f", {', '.join(outcome.damage)}"
-    if outcome.dangling:
-        text += ", a freed object is still linked"
-    if outcome.warned:
-        text += ", WARN"
-    if outcome.leaked:
-        text += f", leaked {_counted(outcome.leaked, 'object')}"
-    if outcome.publications is not None:
-        text += f", {_counted(outcome.publications, 'publication')}"
-    for early in before_any_entry(outcome):
-        text += f"; before any entry: {early}"
-    return Text(text, style="green" if ended == "ok" else "red")
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return Text(ending_words(outcome), style="green" if how_ended(outcome) == "ok" else "red")
 
 
 def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[RenderableType]:
