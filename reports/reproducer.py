@@ -57,7 +57,7 @@ def reproducer_serial(file: CaseFile, source: str, reference: Outcome) -> str:
     about = [f"Expected, one KVM_SET_USER_MEMORY_REGION an entry: {_expected(reference)}.", _CODES]
     return _filled(
         "serial.c.in",
-        head=head_of(_command(source), [file.comment.splitlines(), about]),
+        head=head_of(_command(source), [_head(file), about]),
         given=table_of("given", given),
         list=table_of("list", rows, rest),
         answers=_answers(errnos),
@@ -86,7 +86,7 @@ def reproducer_list(
     danger = ["IT MAY HANG OR CRASH THE KERNEL. Run it on a machine that can be thrown away, as root.", _CODES]
     return _filled(
         "list.c.in",
-        head=head_of(f"{_command(source)} {_DISPOSABLE}", [danger, file.comment.splitlines(), about]),
+        head=head_of(f"{_command(source)} {_DISPOSABLE}", [danger, _head(file), about]),
         given=table_of("given", given),
         list=table_of("entries", rows, rest, entries=True),
         nent=str(case.entries),
@@ -98,7 +98,7 @@ def reproducer_list(
 
 
 def _filled(name: str, **texts: str) -> str:
-    return Template((files("reports") / "c" / name).read_text()).substitute(texts)
+    return Template((files("reports") / "c" / name).read_text("utf-8")).substitute(texts)
 
 
 def _slots(case: Case, rows: str, regions: Sequence[Region]) -> str:
@@ -107,9 +107,11 @@ def _slots(case: Case, rows: str, regions: Sequence[Region]) -> str:
     spare = next((n for n in range(case.machine.user_slots) if n not in used), None)
     if spare is None:
         raise Unfit("the case uses every slot id: expected one that is free, to find out with what is there")
-    return _filled(
+    text = _filled(
         "slots.c.in", spare=str(spare), rows=rows, nr_rows=f"NR_{rows.upper()}", needs=needs_of(case.machine, regions)
     )
+    # Its licence line is that of the file around it.
+    return text.partition("\n")[2]
 
 
 def _rows(file: CaseFile) -> tuple[list[Row], list[Row], list[str]]:
@@ -118,7 +120,7 @@ def _rows(file: CaseFile) -> tuple[list[Row], list[Row], list[str]]:
     apply: list[Row] = []
     pending: list[str] = []
     # The comment at the head is shown there.
-    for keyword, content, comment in file.lines[len(file.comment.splitlines()) :]:
+    for keyword, content, comment in file.lines[len(_head(file)) :]:
         if keyword in ("expect", "fault"):
             break
         if comment is not None:
@@ -127,6 +129,11 @@ def _rows(file: CaseFile) -> tuple[list[Row], list[Row], list[str]]:
             (given if keyword == "given" else apply).append(Row(content, tuple(pending)))
             pending = []
     return given, apply, pending
+
+
+def _head(file: CaseFile) -> list[str]:
+    """The lines of the comment at the head of the case."""
+    return file.comment.split("\n") if file.comment else []
 
 
 def _slot_rows(slots: SlotSets, case: Case) -> list[Row]:

@@ -111,6 +111,10 @@ def test_every_source_file_names_its_licence() -> None:
     assert len(files) > 40
     for path in [*files, HOUSE / "Makefile", HOUSE / ".ci" / "run"]:
         assert "# SPDX-License-Identifier: GPL-2.0-only" in path.read_text().splitlines()[:2], path
+    in_c = [p for folder in (*ROOMS, "tests") for ending in ("*.c", "*.c.in") for p in (HOUSE / folder).rglob(ending)]
+    assert in_c
+    for path in in_c:
+        assert path.read_text().startswith("// SPDX-License-Identifier: GPL-2.0-only\n"), path
 
 
 def test_there_is_no_room_for_leftovers() -> None:
