@@ -26,6 +26,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/calibrate.py",
         "fuzz/doctor_command.py",
         "fuzz/import_command.py",
+        "fuzz/reproduce.py",
         "fuzz/witness_command.py",
     ),
     "rich": (

@@ -6,6 +6,7 @@
  *
  * DOUBLE is a word: what is wrong with this kernel ("sound": nothing).
  * SPACES, MAX_GFN, SLOTS, READONLY, USER_END: what its VMs are like.
+ * LIST_TO: the file that a list is written to as it comes.
  * MEDDLE_AT: behind how many single ioctls the slots are tampered with (behind the list always).
  */
 #include <errno.h>
@@ -121,6 +122,12 @@ static int apply_list(const unsigned char *list)
 	memcpy(kept, slots, sizeof(slots));
 	if (!nent)
 		return 0;
+	if (getenv("LIST_TO")) {
+		FILE *file = fopen(getenv("LIST_TO"), "w");
+
+		fwrite(list, 8 + 64ul * nent, 1, file);
+		fclose(file);
+	}
 	if (wrong("list-hangs"))
 		hang();
 	if (wrong("list-is-killed"))
@@ -139,7 +146,7 @@ static int apply_list(const unsigned char *list)
 			return wrong("list-says-enomem") ? refused(ENOMEM) : -1;
 		}
 	}
-	return wrong("list-says-enomem") ? refused(ENOMEM) : 0;
+	return wrong("list-says-enomem") ? refused(ENOMEM) : wrong("list-answers-1-when-done");
 }
 
 /* What becomes of the slots behind everybody's back. */
@@ -157,6 +164,8 @@ static void meddle(void)
 		first->memory_size = 0;
 	else if (wrong("moved"))
 		first->guest_phys_addr += 4096;
+	else if (wrong("moved-down"))
+		first->guest_phys_addr -= 4096;
 	else if (wrong("shorter"))
 		first->memory_size -= 4096;
 	else if (wrong("other-memory"))

@@ -7,6 +7,7 @@ SAMESLOTS_REPRODUCERS=all in the environment each file of the corpus is taken, o
 
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,6 +142,12 @@ def of_the(machine: Machine) -> dict[str, int]:
     }
 
 
+def as_sent(case: Case) -> bytes:
+    """The list as the kernel is to see it: the header, and as many entries as it names."""
+    entries = [struct.pack("=IIQQQB31s", *region) for region in case.named()]
+    return struct.pack("=II", case.entries, case.header_flags) + b"".join(entries)
+
+
 def host_answers_alike(case: Case) -> bool:
     """Whether this machine's kernel answers each request as the case's machine would, as far as serial goes."""
     rehearsal = Rehearsal(case.machine, this_host().machine)
@@ -179,14 +186,19 @@ def test_one_at_a_time_a_sound_kernel_does_as_the_model_says(name: str, build: B
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if EVERY or name not in OF_THE_HOST])
-def test_all_at_once_a_kernel_that_has_the_ioctl_is_judged_by_the_policy(name: str, build: Build, ran: Ran) -> None:
+def test_all_at_once_a_kernel_that_has_the_ioctl_is_judged_by_the_policy(
+    name: str, build: Build, ran: Ran, tmp_path: Path
+) -> None:
     file = parse_case(["slots 1", *TEXTS[name].splitlines()])
     case = file.case
     policy = Policy.PREFIX if name == "refused at 1" else Policy.ATOMIC
     program = build(program_of(file, "case.c", "list", policy))
     machine = of_the(case.machine)
-    code, points, printed = ran(program, DISPOSABLE, DOUBLE="prefix" if policy is Policy.PREFIX else "sound", **machine)
-    assert (code, points) == (0, (True,) * 5), printed
+    sent = tmp_path / "list"
+    sound = "prefix" if policy is Policy.PREFIX else "sound"
+    code, points, printed = ran(program, DISPOSABLE, DOUBLE=sound, LIST_TO=str(sent), **machine)
+    assert (code, points) == (0, (True,) * 4), printed
+    assert not case.entries or sent.read_bytes() == as_sent(case)
     code, points, printed = ran(program, DISPOSABLE, DOUBLE="no-list", **machine)
     assert (code, points) == (4, ()), printed
 
