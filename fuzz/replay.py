@@ -12,7 +12,7 @@ from fuzz.trial import Trial, Verdict
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput, BadLine
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
-from memslots.outcome import Outcome
+from memslots.outcome import UNSEEN, Outcome
 from memslots.textreader import read_case
 from memslots.textwriter import words_of
 from oracles.policy import Policy
@@ -126,6 +126,9 @@ def _of_outcome(name: str, outcome: Outcome, expected: list[Expectation]) -> Ite
     wanted = {e.slot for e in named if e.slot is not None}
     if wanted and ActiveSlot(name, None) in named:
         raise BadInput(f"expect {name} active none: there are active slots expected of it too")
+    if outcome.active == UNSEEN:
+        yield f"expected {words_of(named[0])}, and what is active cannot be seen"
+        return
     there = {slot for slots in outcome.active for slot in slots}
     for slot in sorted(wanted - there):
         yield f"expected {words_of(ActiveSlot(name, slot))}, which is not there"

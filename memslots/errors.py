@@ -42,3 +42,7 @@ class Unfit(BadCase):
 
 class Missing(Exception):
     """Something asked for is not on this machine. The text is one line that says what to do."""
+
+
+class Withheld(Exception):
+    """Something that is done only where somebody has said that it may be. The text is one line that says how."""

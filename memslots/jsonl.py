@@ -75,7 +75,7 @@ def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "errno": outcome.errno,
         "entry_errnos": None if outcome.entry_errnos is None else list(outcome.entry_errnos),
         "at_first_refusal": json_of_sets(outcome.at_first_refusal),
-        "active": json_of_sets(outcome.active),
+        "active": json_of_sets(outcome.active or None),
         "inactive": json_of_sets(outcome.inactive),
         "generation": None if outcome.generation is None else json_of_generations(outcome.generation),
         "slots_lock": outcome.slots_lock,

@@ -25,8 +25,8 @@ class Event(NamedTuple):
 
     The kinds of a mishap: refuse, warn, stray (an edit of a set that does not hold the object, or holds it already),
     damage (a memory error), unnoticed (an allocation that failed), early-publish (of half a list),
-    lock (taken here and never released), hung, crashed, looped. Kinds of recorded events besides: lock, unlock,
-    alloc, alloc failed, free, replace, publish.
+    lock (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
+    recorded events besides: lock, unlock, alloc, alloc failed, free, replace, publish.
     """
 
     kind: str
@@ -36,8 +36,12 @@ class Event(NamedTuple):
     detail: str = ""
 
 
+UNSEEN: SlotSets = ()
+"""`active` where nobody could look: no address space at all, which no machine has."""
+
+
 class Outcome(NamedTuple):
-    """What an engine saw. A field that an engine does not show is None.
+    """What an engine saw. A field that an engine does not show is None; `active` is UNSEEN then.
 
     A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
     `before` (the active sets when the call began), `mishaps` and `events` are for oracles and reports: mishaps are

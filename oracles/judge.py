@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from memslots.outcome import Outcome
 from oracles.allowances import allowed
 from oracles.balance import NEEDS as BALANCE_NEEDS
+from oracles.balance import PARTS as BALANCE_PARTS
 from oracles.balance import balance
 from oracles.error_codes import NEEDS as ERROR_CODES_NEEDS
 from oracles.error_codes import error_codes
 from oracles.final_slots import NEEDS as FINAL_SLOTS_NEEDS
 from oracles.final_slots import final_slots
 from oracles.invariants import NEEDS as INVARIANTS_NEEDS
+from oracles.invariants import PARTS as INVARIANTS_PARTS
 from oracles.invariants import invariants
 from oracles.mismatch import Judgement, Mismatch
 from oracles.policy import Policy
@@ -33,9 +35,19 @@ That sets are corrupt is worse than what happens next, which is a matter of luck
 """
 
 
+PARTS: dict[str, tuple[tuple[Oracle, frozenset[str]], ...]] = {
+    "invariants": INVARIANTS_PARTS,
+    "balance": BALANCE_PARTS,
+}
+"""What remains of an oracle that has several findings, where an engine shows what some of them need."""
+
+
 def asked(shows: frozenset[str]) -> tuple[Oracle, ...]:
-    """The oracles that can judge an engine which shows these facets; the others are not asked."""
-    return tuple(oracle for oracle, needs in ORACLES.values() if needs <= shows)
+    """The oracles that can judge an engine which shows these facets, or parts of them; the others are not asked."""
+    able: list[Oracle] = []
+    for name, (oracle, needs) in ORACLES.items():
+        able += [oracle] if needs <= shows else [part for part, wants in PARTS.get(name, ()) if wants <= shows]
+    return tuple(able)
 
 
 def judge(reference: Outcome, outcome: Outcome, oracles: tuple[Oracle, ...], policy: Policy) -> Judgement:

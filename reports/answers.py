@@ -14,8 +14,9 @@ _VERBS = {
     "stray": "",
     "early-publish": "published early",
     "unnoticed": "",
+    "log": "the log:",
 }
-_EARLY = _NEWS | {"unnoticed"}
+_EARLY = _NEWS | {"unnoticed", "log"}
 
 
 def answers(outcome: Outcome, entries: int) -> list[str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memslots.case import Case
-from memslots.outcome import Outcome
+from memslots.outcome import UNSEEN, Outcome
 from memslots.slot import SlotSets
 from memslots.textwriter import region_words, words_of
 from oracles.bucket import how_ended
@@ -88,6 +88,8 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[R
     columns: dict[str, SlotSets] = {"before": reference.before}
     judged: list[int] = []
     for name, outcome in outcomes.items():
+        if outcome.active == UNSEEN:
+            continue
         columns[name] = outcome.active
         if outcome is reference:
             continue

@@ -11,7 +11,7 @@ from typing import Protocol
 from engines.real.vm import Vm
 from memslots.errors import BadInput
 from memslots.slot import Slot
-from memslots.uapi import KVM_MEM_MAX_NR_PAGES
+from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES
 
 
 class Probe(Protocol):
@@ -82,19 +82,23 @@ class Region2Probe:
 
 
 class PlainProbe:
-    """By KVM_SET_USER_MEMORY_REGION: a page that was free is taken and given back at once."""
+    """By KVM_SET_USER_MEMORY_REGION: a page that was free is taken and given back at once.
 
-    def __init__(self, vm: Vm, page_size: int, spare: int, strange_hva: int) -> None:
+    To take it publishes a set once, to give it back twice; `steady` makes it four times (one FLAGS_ONLY more).
+    """
+
+    def __init__(self, vm: Vm, page_size: int, spare: int, strange_hva: int, *, steady: bool = False) -> None:
         self._set = vm.set
         self._page = page_size
         self._spare = spare
         self._hva = strange_hva
+        self._steady = steady
 
     def taken(self, slot: int, covered_gfn: int = 0) -> bool:
         # A slot that is there has another userspace_addr: EINVAL. One that is not is refused where a page is covered.
         errno = self._set(slot, 0, covered_gfn * self._page, self._page, self._hva)
         if errno == 0:
-            self._set(slot, 0, 0, 0, 0)
+            self._give_back(slot, covered_gfn)
         elif errno not in (EEXIST, EINVAL):
             raise Unexplained(f"slot {slot:#x}", errno)
         return errno == EINVAL
@@ -103,7 +107,7 @@ class PlainProbe:
         spare = as_id << 16 | self._spare
         errno = self._set(spare, 0, gfn * self._page, self._page, self._hva)
         if errno == 0:
-            self._set(spare, 0, 0, 0, 0)
+            self._give_back(spare, gfn)
         elif errno not in (EEXIST, EINVAL):  # EINVAL: beyond the maximum gfn, where no slot can be
             raise Unexplained(f"gfn {gfn:#x}", errno)
         return errno == EEXIST
@@ -111,6 +115,11 @@ class PlainProbe:
     def first_covered(self, as_id: int, start: int, end: int) -> int | None:
         # Taking a long range to see whether it is free would make the kernel allocate for all of it.
         return None
+
+    def _give_back(self, slot: int, gfn: int) -> None:
+        if self._steady:
+            self._set(slot, KVM_MEM_LOG_DIRTY_PAGES, gfn * self._page, self._page, self._hva)
+        self._set(slot, 0, 0, 0, 0)
 
 
 def holds(vm: Vm, probe: Probe, slot: Slot, page_size: int) -> bool:

@@ -45,15 +45,20 @@ class Named:
 
 
 class Readback:
-    """Reads the slots of one VM, of which `named` tells the slots that may be there."""
+    """Reads the slots of one VM, of which `named` tells the slots that may be there.
 
-    def __init__(self, vm: Vm, machine: Machine, named: Named, *, region2: bool) -> None:
+    `steady`: with an even number of publications for each question, so that all are asked of the same set.
+    """
+
+    def __init__(self, vm: Vm, machine: Machine, named: Named, *, region2: bool, steady: bool = False) -> None:
         page = machine.page_size
         self._vm = vm
         self._machine = machine
         self._named = named
         self._probe: Probe = (
-            Region2Probe(vm, page, named.spare) if region2 else PlainProbe(vm, page, named.spare, named.strange_hva())
+            Region2Probe(vm, page, named.spare)
+            if region2
+            else PlainProbe(vm, page, named.spare, named.strange_hva(), steady=steady)
         )
 
     def equal(self, expected: SlotSets) -> bool:

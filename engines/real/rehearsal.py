@@ -56,13 +56,17 @@ class Rehearsal:
             )
         errno = self._vm.set_memory_region(region)
         if self._host is not None and self._host.set_memory_region(region) != errno:
-            machine, host = self._machines
-            differs = [
-                f"{name}={n:#x} on this host" for name, n in host.numbers().items() if machine.numbers()[name] != n
-            ]
-            raise Unfit(f"{where}: the case's machine answers otherwise than this host's would: {', '.join(differs)}")
+            raise Unfit(
+                f"{where}: the case's machine answers otherwise than this host's would: {differences(*self._machines)}"
+            )
         return errno
 
     def slots(self) -> SlotSets:
         """The slots that are to stand now."""
         return self._vm.walk()
+
+
+def differences(machine: Machine, host: Machine) -> str:
+    """The host's numbers that are not the machine's, in words."""
+    ours = machine.numbers()
+    return ", ".join(f"{name}={value:#x} on this host" for name, value in host.numbers().items() if ours[name] != value)
