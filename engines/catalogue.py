@@ -6,6 +6,8 @@ from collections.abc import Callable
 from engines.protocol import Engine
 from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
+from engines.real.kvm_list import IoctlList
+from engines.real.list_vm import ThisKvm
 from engines.simulated.engines import RfcV1, Serial
 from memslots.errors import BadInput
 from memslots.machine import Machine
@@ -14,6 +16,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
     "rfc-v1": RfcV1,
     "kvm": IoctlSerial,
+    "kvm-list": IoctlList,
 }
 
 
@@ -23,12 +26,15 @@ QUICK: dict[str, Callable[[], Engine]] = {
 }
 """The same engines as a campaign wants them: good for every bucket, and no better than that."""
 
-MACHINES: dict[str, Callable[[], Machine]] = {"kvm": lambda: this_host().machine}
+MACHINES: dict[str, Callable[[], Machine]] = {
+    "kvm": lambda: this_host().machine,
+    "kvm-list": lambda: ThisKvm().host().machine,
+}
 """For the engines that are a machine's kernel: what its VMs are like."""
 
 
 def machine_of_engine(name: str) -> Machine | None:
-    """The machine that cases for this engine should be for; None if it takes any. Raises Missing."""
+    """The machine that cases for this engine should be for; None if it takes any. Raises Missing, Withheld."""
     return MACHINES[name]() if name in MACHINES else None
 
 

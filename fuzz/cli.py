@@ -14,7 +14,8 @@ from typing import NoReturn
 import click
 
 from engines.catalogue import ENGINES
-from memslots.errors import BadInput, Missing, on_one_line
+from engines.real.permission import OPTION, granted
+from memslots.errors import BadInput, Missing, Withheld, on_one_line
 from oracles.policy import Policy
 
 NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
@@ -31,6 +32,20 @@ policy_option = click.option(
     default=Policy.ATOMIC.value,
     show_default=True,
     help="What a refused list must leave: the state before it, or the reference's at its first refusal.",
+)
+
+
+def _is_disposable(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.with_resource(granted())
+
+
+disposable_option = click.option(
+    OPTION,
+    is_flag=True,
+    expose_value=False,
+    callback=_is_disposable,
+    help="Let kvm-list loose on the kernel that runs here, which it may hang or crash.",
 )
 # Whether a file can be read is found out by reading it, so that one that cannot does not end a replay of many.
 PATH = click.Path(path_type=Path, readable=False)
@@ -71,7 +86,7 @@ def _run_cli() -> int:
     except click.ClickException as error:
         click.echo(f"sameslots: {on_one_line(error.format_message())}", err=True)
         return BAD_INPUT
-    except BadInput as error:
+    except (BadInput, Withheld) as error:
         click.echo(f"sameslots: {error}", err=True)
         return BAD_INPUT
     except Missing as error:

@@ -13,7 +13,18 @@ from rich.text import Text
 
 from engines.catalogue import engine_named
 from engines.simulated.engines import Serial
-from fuzz.cli import BAD_INPUT, ENGINE, INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, policy_option, reference_option
+from fuzz.cli import (
+    BAD_INPUT,
+    ENGINE,
+    INTERRUPTED,
+    MISMATCH,
+    NOTHING_NEW,
+    PATH,
+    cli,
+    disposable_option,
+    policy_option,
+    reference_option,
+)
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
@@ -31,6 +42,7 @@ NO_EDGE = 1000
 @click.option("--engine", "engines", type=ENGINE, multiple=True, default=("rfc-v1",), show_default=True)
 @reference_option
 @policy_option
+@disposable_option
 @click.option("--keep-going", is_flag=True, help="serial goes on after a refusal, and tries every entry given.")
 @click.option(
     "--jsonl", "source", metavar="[FILE|-]", is_flag=False, flag_value="-", default="-", help="Cases, one a line."
@@ -56,6 +68,7 @@ def run(engines: tuple[str, ...], reference: str, policy: str, keep_going: bool,
 @click.option("--engine", "engines", type=ENGINE, multiple=True, default=("rfc-v1",), show_default=True)
 @reference_option
 @policy_option
+@disposable_option
 @click.option("--json", "as_json", is_flag=True, help="The case as one JSON line.")
 def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_json: bool) -> int:
     """Draw one case: its entries, what each engine makes of them, and where they part."""
@@ -99,6 +112,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
 @click.argument("paths", type=PATH, nargs=-1, required=True)
 @reference_option
 @policy_option
+@disposable_option
 @click.option("--junit", type=PATH, help="Write the result as JUnit XML.")
 def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | None) -> int:
     """Check that case files (or folders of them) come out as their expect lines say."""

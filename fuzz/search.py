@@ -10,7 +10,17 @@ import click
 from engines.catalogue import engine_named, machine_of_engine
 from fuzz.campaign import shows, text_of_record
 from fuzz.campaign_command import run_campaign
-from fuzz.cli import ENGINE, INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, policy_option, reference_option
+from fuzz.cli import (
+    ENGINE,
+    INTERRUPTED,
+    MISMATCH,
+    NOTHING_NEW,
+    PATH,
+    cli,
+    disposable_option,
+    policy_option,
+    reference_option,
+)
 from fuzz.record import buckets_on_record
 from fuzz.replay import case_paths, located
 from fuzz.statistics import statistics_of
@@ -26,6 +36,7 @@ from reducers.reduce import reduced
 @click.option("--engine", type=ENGINE, default="rfc-v1", show_default=True)
 @reference_option
 @policy_option
+@disposable_option
 @click.option("--time", "seconds", type=click.FloatRange(min=0), help="Seconds.  [default: 60, unless --runs is given]")
 @click.option("--runs", type=click.IntRange(min=1), help="Trials of each worker.")
 @click.option("--seed", type=click.IntRange(min=0), help="Makes the random backend repeat exactly.  [default: drawn]")
@@ -77,6 +88,7 @@ def fuzz(
 @click.option("--engine", type=ENGINE, default="rfc-v1", show_default=True)
 @reference_option
 @policy_option
+@disposable_option
 @click.option("--bucket", help="The bucket to keep.  [default: the first that the case shows]")
 @click.option("--out", type=PATH, help="Write the reduced case here.  [default: standard output]")
 def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: str | None, out: Path | None) -> int:

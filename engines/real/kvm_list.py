@@ -31,6 +31,9 @@ from memslots.outcome import Outcome
 SILENT_SECONDS = 5.0
 """How long the child may say nothing, and for each entry a little longer: a swap takes milliseconds under emulation."""
 _SECONDS_AN_ENTRY = 0.05
+_ANSWER = frozenset(("ended", "kind", "value", "errno"))
+_STATE = frozenset(("active", "inactive", "slots_lock", "slots_arch_lock", "dangling", "corrupt"))
+_LOG = frozenset(("damage", "warned"))
 _MOST_STUCK = 16
 """So many children that cannot be killed are enough for one kernel."""
 
@@ -39,22 +42,7 @@ class IoctlList:
     """KVM_SET_USER_MEMORY_REGION_LIST of this machine's kernel, with all that may come of it."""
 
     name = "kvm-list"
-    shows = frozenset(
-        [
-            "ended",
-            "kind",
-            "value",
-            "errno",
-            "active",
-            "inactive",
-            "slots_lock",
-            "slots_arch_lock",
-            "damage",
-            "dangling",
-            "corrupt",
-            "warned",
-        ]
-    )
+    shows = _ANSWER | _STATE | _LOG
 
     def __init__(self, kvm: ListKvm | None = None, log: str = KMSG, silent_seconds: float = SILENT_SECONDS) -> None:
         self._kvm = kvm or ThisKvm()

@@ -61,10 +61,8 @@ class ListVm(Vm):
         SRCU: neither slots_lock nor slots_arch_lock is taken, and nothing is written there. KVM_SET_MSRS answers
         how many MSRs it has set.
         """
-        return (
-            ioctl(self._vcpu, _SET_MSRS, bytearray(_ONE_MSR.pack(1, 0, _MSR_PV_EOI, 0, guest_phys_addr | _ENABLED)))
-            == 1
-        )
+        asked = bytearray(_ONE_MSR.pack(1, 0, _MSR_PV_EOI, 0, guest_phys_addr | _ENABLED))
+        return ioctl(self._vcpu, _SET_MSRS, asked) == 1
 
 
 class ListKvm(Protocol):
@@ -88,6 +86,7 @@ class ThisKvm:
         self._pid = 0
 
     def host(self) -> Host:
+        """What its VMs are like. Raises Missing where it has no list ioctl, Withheld where it may not be used."""
         permitted()
         host = this_host(self._path)
         if not host.region_list:
@@ -98,6 +97,7 @@ class ThisKvm:
         return host
 
     def vm(self) -> ListVm:
+        """A new VM of this process. Raises Missing, Withheld."""
         permitted()
         if self._pid != os.getpid():
             self._fd, self._pid = opened(self._path), os.getpid()

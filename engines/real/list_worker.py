@@ -65,6 +65,7 @@ class ListWorker:
         self._vm: ListVm | None = None
 
     def __call__(self, question: object, tell: Tell) -> object:
+        """What is `Left`, or `Refused`; None to `CLOSE`."""
         if isinstance(question, Question):
             return self._applied(question, tell)
         if self._vm is not None:
