@@ -112,6 +112,10 @@ def _answer_until_the_parent_ends(pipe: Connection, work: Work) -> None:
     # Ctrl-C is for the parent, which ends us; what the parent does at its end is not for us to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # One that the kernel holds for ever shall not keep whoever reads the parent's output waiting for its end.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
 
     def tell(content: object) -> None:
         pipe.send(("tell", content))

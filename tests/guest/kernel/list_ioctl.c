@@ -53,11 +53,11 @@ static int list_apply_naively(struct kvm *kvm, const struct list_entry __user *e
 	return r;
 }
 
-/* A page that nobody asked for, in the last slot. */
+/* A page that nobody asked for, in slot 7. */
 static void list_leave_a_slot(struct kvm *kvm)
 {
 	struct kvm_userspace_memory_region region = {
-		.slot = KVM_USER_MEM_SLOTS - 1,
+		.slot = 7,
 		.guest_phys_addr = 0x8000000,
 		.memory_size = PAGE_SIZE,
 	};
