@@ -10,6 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from errno import EINVAL
 
+from engines.real.glance import Found, Glancing
 from engines.real.host import Host
 from engines.real.list_vm import ListVm
 from engines.real.probe import Unexplained
@@ -22,9 +23,6 @@ from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVM_MEMSLOT
 # How far it has come, as it is told to the parent.
 SLOTS_LOCK_IS_FREE = "slots_lock is free"
 SLOTS_ARCH_LOCK_IS_FREE = "slots_arch_lock is free"
-
-Found = frozenset[Gfn]
-"""Those of the gfns asked about at which a reader finds memory (`ListVm.finds`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +39,51 @@ class Aftermath:
     def __init__(self, vm: ListVm, machine: Machine, host: Host, named: Named) -> None:
         self._vm = vm
         self._page = machine.page_size
-        self._named = named
-        self._strange_hva = named.strange_hva()
+        self._spare = named.spare
         self._spaces = min(machine.address_spaces, host.machine.address_spaces)
         self._readback = Readback(vm, machine, named, region2=host.region2, steady=True)
         slots = named.slots()
         ends = {gfn for slot in slots if slot.as_id == 0 for gfn in (slot.base_gfn, Gfn(slot.end_gfn - 1))}
         self._asked = sorted(gfn for gfn in ends if gfn <= host.machine.max_gfn)
-        self._free_gfn = _free_gfn(machine, host.machine, slots)
+        free = _free_gfn(machine, host.machine, slots)
+        self._anchor = free * self._page, self._page, named.strange_hva()
+        self._glancing = Glancing(vm, machine, named, free)
 
-    def seen(self, likely: tuple[SlotSets, ...], tell: Tell) -> tuple[View, View]:
-        """Both views, the first of what the single ioctl finds now. `likely` are the states to try first.
+    def sets(self, likely: tuple[SlotSets, ...], tell: Tell) -> tuple[SlotSets, SlotSets]:
+        """The active and the inactive sets of the moment when the call had returned, as far as can be told.
 
+        `likely` are the states to try first. Where both sets hold the same, that is all. Where not, that one is the
+        active set which is like what readers found; or that which the single ioctl looks at, if neither is, as in
+        another address space. Slots that no reader found, and that may be written, are INVALID.
         Raises Unexplained where the kernel contradicts itself.
         """
-        first = self._found()
-        # Refused for its unaligned address alone, which is not before slots_lock is taken.
-        self._expected(EINVAL, self._vm.set(self._named.spare, 0, 1, self._page, 0), "an unaligned request")
-        tell(SLOTS_LOCK_IS_FREE)
-        self._publish(even=True)
-        tell(SLOTS_ARCH_LOCK_IS_FREE)
-        if any(first == self._readable(slots) for slots in likely):
-            ours = self._slots(likely)
-            self._publish(even=False)
-            second = self._found()
-        else:
-            # Readers are asked of both sets first: where a slot is INVALID, to ask for it as it is mends it.
-            self._publish(even=False)
-            second = self._found()
-            self._publish(even=False)
-            ours = self._slots(likely)
-            self._publish(even=False)
-        return View(ours, first), View(self._slots((ours, *likely)), second)
-
-    def sets(self, first: View, second: View) -> tuple[SlotSets, SlotSets]:
-        """The active and the inactive sets of the moment when the call had returned, as far as two views tell.
-
-        Where both hold the same, there is no question. Where not, that view is of the active set which is like what
-        readers found; the first, if neither is, as in another address space. A slot that may be written and that no
-        reader found is INVALID. Raises Unexplained where readers found what neither view holds.
-        """
+        first, second = self._seen(likely, tell)
         as_seen = self._unlike(first.found, first.slots) + self._unlike(second.found, second.slots)
         crossed = self._unlike(first.found, second.slots) + self._unlike(second.found, first.slots)
         active, inactive = (second, first) if crossed < as_seen else (first, second)
         return self._marked(active.slots, first.found), self._marked(inactive.slots, second.found)
+
+    def _seen(self, likely: tuple[SlotSets, ...], tell: Tell) -> tuple[View, View]:
+        """Both views, the first of what the single ioctl finds now."""
+        found = self._found()
+        # Refused for its unaligned address alone, which is not before slots_lock is taken.
+        self._expected(EINVAL, self._vm.set(self._spare, 0, 1, self._page, 0), "an unaligned request")
+        tell(SLOTS_LOCK_IS_FREE)
+        self._everywhere(0, self._anchor, "a new slot")
+        tell(SLOTS_ARCH_LOCK_IS_FREE)
+        # One publication: the other set is looked at, and found by readers.
+        there, found_there = self._glancing.glance(), self._found()
+        self._everywhere(KVM_MEM_LOG_DIRTY_PAGES, self._anchor, "new flags")
+        here = self._glancing.glance()
+        if here != there or found != found_there:
+            slots = self._glancing.slots
+            return View(slots(here, found | found_there), found), View(slots(there, found | found_there), found_there)
+        # The sets are alike, and what would wreck sets that differ cannot do harm.
+        self._everywhere(0, (0, 0, 0), "the end")
+        ours = self._slots(likely)
+        self._everywhere(0, self._anchor, "a new slot")
+        self._everywhere(0, (0, 0, 0), "the end")
+        return View(ours, found), View(self._slots((ours, *likely)), found_there)
 
     def _unlike(self, found: Found, slots: SlotSets) -> int:
         return len(found ^ self._readable(slots))
@@ -99,10 +98,11 @@ class Aftermath:
 
     def _marked(self, slots: SlotSets, found: Found) -> SlotSets:
         """The same slots, those INVALID that no reader found."""
-        strange = found - self._readable(slots)
+        readable = self._readable(slots)
+        strange = found - readable
         if strange:
             raise Unexplained(f"gfn {min(strange):#x}, which readers find and no slot holds,", 0)
-        lost = self._readable(slots) - found
+        lost = readable - found
         return (
             tuple(
                 slot._replace(flags=slot.flags | KVM_MEMSLOT_INVALID) if slot.base_gfn in lost else slot
@@ -120,18 +120,11 @@ class Aftermath:
                 return slots
         return self._readback.slots()
 
-    def _publish(self, *, even: bool) -> None:
-        """Publish sets in every address space: an odd number of times, or an `even` one. Their slots stay as they are.
-
-        A slot is made where none is and deleted: one and two publications, and one between them if `even`.
-        """
-        place = self._free_gfn * self._page, self._page, self._strange_hva
+    def _everywhere(self, flags: int, place: tuple[int, int, int], what: str) -> None:
+        """Make, change or delete the spare slot in each address space: one publication, one, and two."""
         for as_id in range(self._spaces):
-            slot = as_id << 16 | self._named.spare
-            self._expected(0, self._vm.set(slot, 0, *place), f"a new slot {slot:#x}")
-            if even:
-                self._expected(0, self._vm.set(slot, KVM_MEM_LOG_DIRTY_PAGES, *place), f"new flags of slot {slot:#x}")
-            self._expected(0, self._vm.set(slot, 0, 0, 0, 0), f"the end of slot {slot:#x}")
+            slot = as_id << 16 | self._spare
+            self._expected(0, self._vm.set(slot, flags, *place), f"{what} of slot {slot:#x}")
 
     @staticmethod
     def _expected(expected: int, errno: int, what: str) -> None:

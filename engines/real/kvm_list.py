@@ -66,7 +66,6 @@ class IoctlList:
         before, after = rehearsed(case, host.machine)
         told = Told()
         self._listen()
-        warn_once_more()
         lost, left = self._asked(Question(case, before, after), told, case.entries)
         if BEGINS not in told.steps:
             raise self._never_called(lost, left, told)
@@ -82,6 +81,8 @@ class IoctlList:
                 self._log = KernelLog(self._log_path)
             except Missing:
                 return
+        if self._log_path == KMSG:
+            warn_once_more()
         self._log.news()
 
     def _asked(self, question: object, told: Told, entries: int) -> tuple[Lost | None, object]:

@@ -14,6 +14,7 @@ from engines.real.watched import Tell
 from memslots.case import Case
 from memslots.region import ZERO_REGION
 from memslots.slot import SlotSets
+from memslots.uapi import KVM_MEMSLOT_INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,14 @@ class ListWorker:
         aftermath = Aftermath(vm, case.machine, host, named)
         likely = (question.after, question.before) if answer >= 0 else (question.before, question.after)
         try:
-            sets = aftermath.sets(*aftermath.seen(likely, tell))
+            sets = aftermath.sets(likely, tell)
         except Unexplained as contradiction:
             return Left(None, str(contradiction))
-        # The same again for the next case, if it empties as a sound VM does.
-        there = [slot for slots in sets[0] for slot in slots]
+        active, inactive = sets
+        there = [slot for slots in active for slot in slots]
+        if active != inactive or any(slot.flags & KVM_MEMSLOT_INVALID for slot in there):
+            return Left(sets)
+        # The same VM again for the next case, if it empties as a sound one does.
         if any(vm.set(slot.as_id << 16 | slot.id, 0, 0, 0, 0) for slot in there):
             return Left(sets, "a slot that is there cannot be deleted")
         tell(EMPTIED)
