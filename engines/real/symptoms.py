@@ -27,7 +27,7 @@ _OOPS = re.compile(
     r"BUG: unable to handle|general protection fault|stack segment|divide error|invalid opcode|^Oops\b|\bOops: "
 )
 _LOCKDEP = re.compile(
-    r"^WARNING: (.*\b(?:lock|locks|locking|RCU usage)\b.*)|BUG: ((?:sleeping function called|Invalid wait).*\w)"
+    r"^WARNING: (.*\b(?:lock|locks|locking|unlock|RCU usage)\b.*)|BUG: ((?:sleeping function called|Invalid wait).*\w)"
 )
 _STUCK = re.compile(
     r"(INFO: task .+ blocked for more than \d+ seconds)|(soft lockup - CPU#\d+)|(rcu: INFO: \S+ .*stall.*)"

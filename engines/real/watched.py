@@ -19,6 +19,8 @@ Work = Callable[[object, Tell], object]
 """What a child does with a question: it answers it, and may tell how it goes."""
 Kill = Callable[[int, int], None]
 
+_ours: set[Connection] = set()
+"""The pipes to all children of this process."""
 _LOOK_SECONDS = 0.1
 """Between two looks at a stuck child's processor time: ten of the kernel's ticks or more."""
 _DIE_SECONDS = 2.0
@@ -59,9 +61,12 @@ class Watched:
     def __init__(self, work: Work, kill: Kill = os.kill) -> None:
         self._kill = kill
         self._pipe, theirs = Pipe()
+        _ours.add(self._pipe)
         self.pid = os.fork()
         if self.pid == 0:
-            self._pipe.close()
+            # Ends of pipes that only the parent may hold, or its other children would not see it end.
+            for pipe in _ours:
+                pipe.close()
             _answer_until_the_parent_ends(theirs, work)
         theirs.close()
 
@@ -96,6 +101,7 @@ class Watched:
 
     def _waited_for(self) -> int | None:
         """The child's exit code, None if it does not end."""
+        _ours.discard(self._pipe)
         self._pipe.close()
         deadline = time.monotonic() + _DIE_SECONDS
         while True:

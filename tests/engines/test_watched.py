@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A watched child answers, dies or is stuck, its parent can tell which, and none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.real.watched import Died, Failed, Stuck, Tell, Watched
+
+SECONDS = 0.2
+
+
+def nothing(_: object) -> None:
+    """What nobody listens to."""
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there that is no zombie."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def test_it_answers_in_a_process_of_its_own_and_remembers() -> None:
+    asked: list[object] = []
+
+    def work(question: object, tell: Tell) -> object:
+        asked.append(question)
+        return os.getpid(), len(asked)
+
+    child = Watched(work)
+    assert child.ask("a", SECONDS, nothing) == (child.pid, 1)
+    assert child.ask("b", SECONDS, nothing) == (child.pid, 2)
+    assert child.pid != os.getpid()
+    assert asked == []
+    assert child.close()
+    assert gone(child.pid)
+
+
+def test_what_it_tells_is_heard_before_it_goes_on(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+
+    def note(text: str) -> None:
+        with diary.open("a") as file:
+            file.write(text)
+
+    def work(question: object, tell: Tell) -> object:
+        for step in "ab":
+            tell(step)
+            note(step)
+        return None
+
+    child = Watched(work)
+    child.ask("", SECONDS, lambda step: note(f"heard {step} "))
+    child.close()
+    assert diary.read_text() == "heard a aheard b b"
+
+
+def test_silence_is_counted_from_the_last_word() -> None:
+    def work(question: object, tell: Tell) -> object:
+        for _ in range(4):
+            time.sleep(SECONDS / 2)
+            tell("")
+        return "done"
+
+    child = Watched(work)
+    assert child.ask("", SECONDS * 4, nothing) == "done"
+    child.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_that_dies_tells_of_what(number: signal.Signals) -> None:
+    child = Watched(lambda question, tell: os.kill(os.getpid(), number))
+    with pytest.raises(Died) as died:
+        child.ask("", SECONDS, nothing)
+    assert (died.value.signal, died.value.gone) == (number, True)
+    assert gone(child.pid)
+
+
+def test_a_child_that_leaves_has_no_signal() -> None:
+    child = Watched(lambda question, tell: os._exit(3))
+    with pytest.raises(Died) as died:
+        child.ask("", SECONDS, nothing)
+    assert (died.value.signal, died.value.gone) == (None, True)
+
+
+def sleeps() -> None:
+    time.sleep(3600)
+
+
+def is_stopped() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def ignores_what_it_can() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sleeps()
+
+
+def loops() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("does", "running"), [(sleeps, False), (is_stopped, False), (ignores_what_it_can, False), (loops, True)]
+)
+def test_a_child_that_is_stuck_is_told_from_one_that_loops(does: Callable[[], None], running: bool) -> None:
+    child = Watched(lambda question, tell: does())
+    with pytest.raises(Stuck) as stuck:
+        child.ask("", SECONDS, nothing)
+    assert (stuck.value.running, stuck.value.gone) == (running, True)
+    assert gone(child.pid)
+
+
+def test_a_child_that_cannot_be_killed_is_abandoned_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.real.watched._DIE_SECONDS", 0.05)
+    child = Watched(lambda question, tell: sleeps(), kill=lambda pid, number: None)
+    with pytest.raises(Stuck) as stuck:
+        child.ask("", SECONDS, nothing)
+    assert not stuck.value.gone
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitpid(child.pid, 0)
+
+
+def test_a_fault_of_ours_comes_back_as_what_it_is() -> None:
+    def work(question: object, tell: Tell) -> object:
+        raise KeyError("our own mistake")
+
+    child = Watched(work)
+    with pytest.raises(Failed, match="KeyError: 'our own mistake'"):
+        child.ask("", SECONDS, nothing)
+    assert gone(child.pid)
+
+
+def test_ctrl_c_is_for_the_parent() -> None:
+    def work(question: object, tell: Tell) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "still here"
+
+    child = Watched(work)
+    assert child.ask("", SECONDS, nothing) == "still here"
+    child.close()
+
+
+def test_it_ends_with_its_parent_and_keeps_nobody_waiting() -> None:
+    """A parent that is killed leaves no child behind; a child that hangs keeps no pipe of the parent's open."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from engines.real.watched import Stuck, Watched\n"
+        "child = Watched(lambda question, tell: time.sleep(3600) if question else None)\n"
+        "child.ask(0, 5, print)\n"
+        "print(child.pid, flush=True)\n"
+        "hangs = Watched(lambda question, tell: time.sleep(3600), kill=lambda pid, number: None)\n"
+        "print(hangs.pid, flush=True)\n"
+        "hangs._pipe.send(('ask', 1))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    house = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=house, stdout=subprocess.PIPE, timeout=20, check=False)
+    idle, hanging = map(int, done.stdout.split())
+    deadline = time.monotonic() + 10
+    while runs(idle) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        assert not runs(idle)
+        assert runs(hanging)
+    finally:
+        os.kill(hanging, signal.SIGKILL)
