@@ -63,7 +63,7 @@ class WreckedVm(ListVm):
         raise AssertionError("this kernel has no REGION2")
 
     def logs(self, slot: int) -> bool:
-        there = self.sets[self.looked_at[slot >> 16]].slots[slot >> 16].get(slot & 0xFFFF)
+        there = self.sets[self.looked_at[slot >> 16]].slot(slot >> 16, slot & 0xFFFF)
         return there is not None and there.flags & 1 == 1
 
     @property
@@ -74,7 +74,7 @@ class WreckedVm(ListVm):
     def finds(self, guest_phys_addr: int) -> bool:
         self.when_read()
         page = Slot(0, -1, Gfn(guest_phys_addr // PAGE), 1, 0, 0)
-        here = [slot for slot in self.active.slots[0].values() if slot.overlaps(page)]
+        here = [slot for slot in self.active.sets[0].by_id.values() if slot.overlaps(page)]
         return any(slot.id not in self.invalid and not slot.flags & 2 for slot in here)
 
     def set_list(self, packed: bytearray) -> int:
