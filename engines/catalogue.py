@@ -43,3 +43,16 @@ def engine_named(name: str, *, quick: bool = False) -> Engine:
     if name not in ENGINES:
         raise BadInput(f"no engine {name!r}: expected one of {', '.join(ENGINES)}")
     return (QUICK if quick else ENGINES)[name]()
+
+
+class Here:
+    """The engines of this process: simulated ones, and those of the kernel that runs here."""
+
+    named = staticmethod(engine_named)
+    machine = staticmethod(machine_of_engine)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+HERE = Here()

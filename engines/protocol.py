@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What every engine is: a name, the facets it can vouch for, and one method."""
+"""What every engine is: a name, the facets it can vouch for, and one method; and where engines are had from."""
 
 from typing import Protocol
 
 from memslots.case import Case
 from memslots.errors import BadCase
+from memslots.machine import Machine
 from memslots.outcome import Outcome
 
 
@@ -14,6 +15,7 @@ class RefusedGiven(BadCase):
     def __init__(self, index: int, errno_name: str) -> None:
         super().__init__(f"given {index}: the serial ioctl refuses it ({errno_name}); given must be accepted")
         self.index = index
+        self.errno_name = errno_name
 
 
 class Engine(Protocol):
@@ -34,4 +36,20 @@ class Engine(Protocol):
 
         Whatever the case holds, a failure of the kernel is an outcome. Raises BadCase for a case that is none.
         """
+        ...
+
+
+class Engines(Protocol):
+    """Where engines run: in this process, or in a guest."""
+
+    def named(self, name: str, *, quick: bool = False) -> Engine:
+        """An engine of this name. Raises BadInput."""
+        ...
+
+    def machine(self, name: str) -> Machine | None:
+        """The machine that cases for this engine should be for; None if it takes any. Raises Missing."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is open."""
         ...

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What one process of a campaign does with each case: judge it, count its buckets, reduce and keep what is new."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
-from memslots.errors import BadCase, Unfit
+from memslots.errors import BadCase, BadInput, Unfit
+from memslots.jsonl import line_from_case
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
 from reports.why import why
@@ -22,6 +24,10 @@ FLUSH_SECONDS = 0.5
 
 class MismatchFound(Exception):
     """A case showed a mismatch, and whoever runs the fuzzer wants to hear of it at once (farms do)."""
+
+
+class NotAgain(BadInput):
+    """A bucket that a case showed once and then no more: what a real kernel does is not reported on one run."""
 
 
 class Campaign:
@@ -104,7 +110,10 @@ class Campaign:
         before = len(case.given) + len(case.apply)
         after = len(small.given) + len(small.apply)
         record = Record(signature, bucket, name, before, after, problem.calls, changes)
-        self._findings.keep(record, text_of_record(self._whole, small, bucket))
+        try:
+            self._findings.keep(record, text_of_record(self._whole, small, bucket))
+        except NotAgain as error:
+            print(error, file=sys.stderr)  # noqa: T201 - the log of a worker
 
 
 def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
@@ -120,9 +129,14 @@ def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
 
 
 def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> str:
-    """The case file of a reduced case: why it happens (or `comment`), the case, and all that is expected of it."""
+    """The case file of a reduced case: why it happens (or `comment`), the case, and all that is expected of it.
+
+    Raises NotAgain if it does not show the bucket.
+    """
     verdict = trial.verdict(case)
-    finding = next(finding for finding in verdict.findings if finding.bucket == bucket)
+    finding = next((finding for finding in verdict.findings if finding.bucket == bucket), None)
+    if finding is None:
+        raise NotAgain(f"{bucket}: shown once, and not when it was tried again: {line_from_case(case)}")
     comment = comment or f"{bucket}\n{why(finding.mismatch, finding.parting, verdict.outcome)}"
     return text_of(case_file(case, expectations_of(trial, verdict), comment=comment))
 

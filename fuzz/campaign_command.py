@@ -24,7 +24,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     Missing.
     """
     plan.backends()  # before a folder is made: what is missing shall leave none
-    findings = Findings(plan.out, {"engine": plan.engine, "reference": plan.reference, "policy": plan.policy})
+    findings = Findings(plan.out, plan.settings())
     interrupted = False
     failed: BadInput | None = None
     watcher = _Watcher(plan, findings)

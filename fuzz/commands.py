@@ -29,6 +29,7 @@ from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.trial import Trial, policy_for
+from fuzz.where import engines_of, guest_option
 from memslots.errors import BadInput
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
@@ -43,17 +44,19 @@ NO_EDGE = 1000
 @reference_option
 @policy_option
 @disposable_option
+@guest_option
 @click.option("--keep-going", is_flag=True, help="serial goes on after a refusal, and tries every entry given.")
 @click.option(
     "--jsonl", "source", metavar="[FILE|-]", is_flag=False, flag_value="-", default="-", help="Cases, one a line."
 )
-def run(engines: tuple[str, ...], reference: str, policy: str, keep_going: bool, source: str) -> int:
+def run(engines: tuple[str, ...], reference: str, policy: str, guest: str | None, keep_going: bool, source: str) -> int:
     """Apply cases in the JSON Lines form and write a result a line."""
     engines = tuple(dict.fromkeys(engines))
     if keep_going and "serial" not in engines:
         raise click.UsageError("--keep-going is for serial: expected --engine serial")
+    where = engines_of(guest)
     trials = [
-        Trial(engine_named(reference), engine_named(name), Policy(policy)) for name in engines if name != reference
+        Trial(engine_named(reference), where.named(name), Policy(policy)) for name in engines if name != reference
     ]
     shown = [Serial(keep_going=True) if keep_going and name == "serial" else engine_named(name) for name in engines]
     runner = LineRunner(trials, [engine for engine in shown if engine.name in (reference, "serial")])
@@ -113,17 +116,19 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
 @reference_option
 @policy_option
 @disposable_option
+@guest_option
 @click.option("--junit", type=PATH, help="Write the result as JUnit XML.")
-def replay(paths: tuple[Path, ...], reference: str, policy: str, junit: Path | None) -> int:
+def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | None, junit: Path | None) -> int:
     """Check that case files (or folders of them) come out as their expect lines say."""
     if junit is not None:
         write_report(junit, [])  # where nothing can be written is said before the work is done
+    engines = engines_of(guest)
     results: list[Replayed] = []
     interrupted = False
     try:
         for path in case_paths(paths):
             try:
-                found = tuple(surprises(path, read_named(path), reference, Policy(policy)))
+                found = tuple(surprises(path, read_named(path), reference, Policy(policy), engines))
                 results.append(Replayed(str(path), found))
                 for surprise in found:
                     click.echo(f"{path}: {surprise}")

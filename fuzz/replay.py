@@ -6,8 +6,8 @@ from errno import errorcode
 from pathlib import Path
 from typing import cast
 
-from engines.catalogue import ENGINES, engine_named
-from engines.protocol import RefusedGiven
+from engines.catalogue import ENGINES, HERE, engine_named
+from engines.protocol import Engines, RefusedGiven
 from fuzz.trial import Trial, Verdict
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput, BadLine
@@ -72,20 +72,23 @@ def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
     return BadInput(f"{path}: {error}")
 
 
-def surprises(path: Path, file: CaseFile, reference_name: str, policy: Policy) -> Iterator[str]:
+def surprises(
+    path: Path, file: CaseFile, reference_name: str, policy: Policy, engines: Engines = HERE
+) -> Iterator[str]:
     """One line for each way in which the case does not come out as its file says.
 
-    Every engine that the file names is run, and rfc-v1 if it names none beside the reference. Raises BadInput.
+    Every engine that the file names is run, had from `engines`, and rfc-v1 if it names none beside the reference.
+    Raises BadInput.
     """
     expectations = expected_engines(path, file)
-    engines = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
+    named = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
     try:
         if reference_name in expectations:
             outcome = engine_named(reference_name).apply(file.case)
             yield from _of_outcome(reference_name, outcome, expectations[reference_name])
             yield from _of_buckets(reference_name, set(), expectations[reference_name])
-        for name in engines:
-            verdict = Trial(engine_named(reference_name), engine_named(name), policy).verdict(file.case)
+        for name in named:
+            verdict = Trial(engine_named(reference_name), engines.named(name), policy).verdict(file.case)
             expected = expectations.get(name, [])
             yield from _of_outcome(name, verdict.outcome, expected)
             yield from _of_buckets(name, {finding.bucket for finding in verdict.findings}, expected)

@@ -26,6 +26,7 @@ from fuzz.replay import case_paths, located
 from fuzz.statistics import statistics_of
 from fuzz.supervisor import Plan
 from fuzz.trial import Trial
+from fuzz.where import check, engines_of, guest_option
 from memslots.errors import BadInput
 from memslots.textreader import read_case
 from oracles.policy import Policy
@@ -45,6 +46,7 @@ from reducers.reduce import reduced
 @click.option("--record", type=PATH, multiple=True, help="Case files, or folders of them, whose buckets are known.")
 @click.option("--seeds", type=PATH, multiple=True, help="atheris: case files, or folders of them, to start from.")
 @click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
+@guest_option
 @click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
 def fuzz(
     engine: str,
@@ -58,6 +60,7 @@ def fuzz(
     record: tuple[Path, ...],
     seeds: tuple[Path, ...],
     mutator: bool,
+    guest: str | None,
     stats: bool,
 ) -> int:
     """Run a campaign: try lists, reduce and keep what mismatches, end with a table.
@@ -74,11 +77,13 @@ def fuzz(
         return NOTHING_NEW
     if seconds is None and runs is None:
         seconds = 60.0
-    for name in (engine, reference):
-        machine_of_engine(name)  # what is missing is said here, not by a worker
+    # What is missing is said here, not by a worker.
+    check(guest)
+    for name in (reference,) if guest is not None else (engine, reference):
+        machine_of_engine(name)
     case_paths(seeds)  # what is no file is said before anything is started
     on_record = buckets_on_record(engine, record) if record else None
-    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds)
+    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds, guest)
     new, interrupted = run_campaign(plan, on_record)
     return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
 
@@ -89,13 +94,17 @@ def fuzz(
 @reference_option
 @policy_option
 @disposable_option
+@guest_option
 @click.option("--bucket", help="The bucket to keep.  [default: the first that the case shows]")
 @click.option("--out", type=PATH, help="Write the reduced case here.  [default: standard output]")
-def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: str | None, out: Path | None) -> int:
+def reduce_case(
+    path: Path, engine: str, reference: str, policy: str, guest: str | None, bucket: str | None, out: Path | None
+) -> int:
     """Make a case as small as it gets while it shows the same bucket."""
     file = read_case(path)
     case = file.case
-    trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
+    engines = engines_of(guest)
+    trial = Trial(engine_named(reference), engines.named(engine), Policy(policy))
     try:
         found = [finding.bucket for finding in trial.verdict(case).findings]
     except BadInput as error:
@@ -107,7 +116,11 @@ def reduce_case(path: Path, engine: str, reference: str, policy: str, bucket: st
         bucket = found[0]
     elif bucket not in found:
         raise BadInput(f"{path}: does not show this bucket, expected one of: {'; '.join(found)}")
-    problem = reduced(case, shows(trial, bucket))
+    # A guest that is lost is not told from another at each step, but once, in the end.
+    steps = (
+        trial if guest is None else Trial(engine_named(reference), engines.named(engine, quick=True), Policy(policy))
+    )
+    problem = reduced(case, shows(steps, bucket))
     text = text_of_record(trial, problem.case, bucket)
     if out is None:
         click.echo(text, nl=False)

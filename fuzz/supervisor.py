@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from fuzz.where import label
 from memslots.errors import BadInput, Missing
 
 WORKER = Path(__file__).with_name("worker.py")
 _LOOK_SECONDS = 0.2
 _LATE_SECONDS = 20.0
+_LATE_IN_GUESTS_SECONDS = 3600.0
 _GRACE_SECONDS = 10.0
 """How long a worker may take to stop: one reduction at most."""
 
@@ -35,6 +37,15 @@ class Plan:
     runs: int | None
     mutator: bool
     seeds: tuple[Path, ...] = ()
+    guest: str | None = None
+
+    def settings(self) -> dict[str, str]:
+        """What all campaigns in one folder have in common."""
+        return {"engine": label(self.engine, self.guest), "reference": self.reference, "policy": self.policy}
+
+    def late_seconds(self) -> float:
+        """How long after its time a worker may end: one reduction, in which guests may have to boot again and again."""
+        return _LATE_SECONDS if self.guest is None else _LATE_IN_GUESTS_SECONDS
 
     def backends(self) -> tuple[str, ...]:
         """The backend of each worker. Raises Missing."""
@@ -79,21 +90,22 @@ class Workers:
         command += [] if plan.seconds is None else ["--time", str(plan.seconds)]
         command += [] if plan.runs is None else ["--runs", str(plan.runs)]
         command += [] if plan.mutator else ["--no-mutator"]
+        command += [] if plan.guest is None else ["--guest", plan.guest]
         for path in plan.seeds:
             command.append(f"--seeds={path}")
         return command
 
     def watch(self, tick: Callable[[], None]) -> None:
         """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed, or stays."""
-        seconds = self._plan.seconds
-        deadline = math.inf if seconds is None else time.monotonic() + seconds + _LATE_SECONDS
+        seconds, late = self._plan.seconds, self._plan.late_seconds()
+        deadline = math.inf if seconds is None else time.monotonic() + seconds + late
         while any(process.poll() is None for process in self._processes) and not any(
             process.poll() for process in self._processes
         ):
             tick()
             time.sleep(_LOOK_SECONDS)
             if time.monotonic() > deadline:
-                raise BadInput(f"a worker has not ended {_LATE_SECONDS:.0f} s after its time: it is killed")
+                raise BadInput(f"a worker has not ended {late:.0f} s after its time: it is killed")
         tick()
         for process, log in zip(self._processes, self.logs, strict=True):
             if process.returncode:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engines.protocol import Engines
     from fuzz.campaign import Campaign
     from memslots.machine import Machine
 
@@ -35,6 +36,7 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path, default=Path("findings"))
     parser.add_argument("--time", type=float, default=float("inf"), help="seconds")
     parser.add_argument("--runs", type=int, default=sys.maxsize)
+    parser.add_argument("--guest", help="the kernel of a guest that the engine is to run in")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=Path, action="append", default=[], help="case files that seed atheris")
     parser.add_argument("--no-mutator", action="store_true", help="atheris's own byte mutator alone")
@@ -54,37 +56,41 @@ class _Limits:
     def __init__(self, options: argparse.Namespace) -> None:
         self._deadline = time.monotonic() + options.time
         self._runs: int = options.runs
+        # A trial in a guest takes as long as many here.
+        self._every = _LOOK_EVERY if options.guest is None else 1
         self._watched = [sys.stdin] if options.watch_stdin else []
 
     def reached(self, trials: int) -> bool:
         """Whether this is the end."""
         if trials >= self._runs:
             return True
-        if trials % _LOOK_EVERY:
+        if trials % self._every:
             return False
         return time.monotonic() >= self._deadline or bool(select.select(self._watched, [], [], 0)[0])
 
 
-def _campaign(options: argparse.Namespace) -> "Campaign":
+def _campaign(options: argparse.Namespace, engines: "Engines") -> "Campaign":
     from engines.catalogue import engine_named
     from fuzz.campaign import Campaign
     from fuzz.findings import Findings
     from fuzz.trial import Trial
+    from fuzz.where import label
     from oracles.policy import Policy
 
     trial, whole = (
-        Trial(engine_named(options.reference), engine_named(options.engine, quick=quick), Policy(options.policy))
+        Trial(engine_named(options.reference), engines.named(options.engine, quick=quick), Policy(options.policy))
         for quick in (True, False)
     )
-    settings = {"engine": options.engine, "reference": options.reference, "policy": options.policy}
+    engine = label(options.engine, options.guest)
+    settings = {"engine": engine, "reference": options.reference, "policy": options.policy}
     return Campaign(trial, Findings(options.out, settings), options.backend, whole=whole, raises=options.raises)
 
 
-def _machine(options: argparse.Namespace) -> "Machine | None":
+def _machine(options: argparse.Namespace, engines: "Engines") -> "Machine | None":
     """The machine that every case is for, where an engine is the kernel of a machine."""
     from engines.catalogue import machine_of_engine
 
-    return machine_of_engine(options.engine) or machine_of_engine(options.reference)
+    return engines.machine(options.engine) or machine_of_engine(options.reference)
 
 
 def _random(options: argparse.Namespace) -> None:
@@ -92,16 +98,18 @@ def _random(options: argparse.Namespace) -> None:
 
     from fuzz.choices import drawn_choices
     from fuzz.grammar import case_of
+    from fuzz.where import engines_in
 
     rng = Random(options.seed)
-    campaign = _campaign(options)
-    machine = _machine(options)
-    limits = _Limits(options)
-    try:
-        while not limits.reached(campaign.trials):
-            campaign.observe(case_of(drawn_choices(rng), machine))
-    finally:
-        campaign.flush()
+    with engines_in(options.guest) as engines:
+        campaign = _campaign(options, engines)
+        machine = _machine(options, engines)
+        limits = _Limits(options)
+        try:
+            while not limits.reached(campaign.trials):
+                campaign.observe(case_of(drawn_choices(rng), machine))
+        finally:
+            campaign.flush()
 
 
 def _seed(corpus: Path, paths: list[Path]) -> None:
@@ -121,9 +129,12 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     from fuzz.choices import MOST_BYTES, choices_from_bytes
     from fuzz.features import COUNTERS, Features
     from fuzz.grammar import case_of
+    from fuzz.where import engines_in
 
-    campaign = _campaign(options)
-    machine = _machine(options)
+    # Never closed: this process ends without unwinding, and a guest with it.
+    engines = engines_in(options.guest).__enter__()
+    campaign = _campaign(options, engines)
+    machine = _machine(options, engines)
     features = Features()
     counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
     limits = _Limits(options)

@@ -8,7 +8,7 @@ from memslots.slot import Slot
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`expect ENGINE ok`, `refused ERRNO [at K]`, `returned 1`, `hung`, `looped` or `crashed KIND`."""
+    """`expect ENGINE ok`, `refused ERRNO [at K]`, `returned 1`, `hung`, `looped` or `crashed [KIND]`."""
 
     engine: str
     how: str

@@ -147,6 +147,8 @@ def _expectation(words: list[str]) -> Expectation:
             return Ending(engine, "returned-1")
         case [engine, "hung" | "looped" as how]:
             return Ending(engine, how)
+        case [engine, "crashed"]:
+            return Ending(engine, "crashed")
         case [engine, "crashed", kind] if kind in _KINDS:
             return Ending(engine, "crashed", kind=kind)
         case [engine, "agrees"]:
@@ -159,7 +161,7 @@ def _expectation(words: list[str]) -> Expectation:
             return MismatchExpected(engine, " ".join([oracle, *rest]))
     raise Expected(
         "expected ENGINE and one of: ok; refused ERRNO [at K]; returned 1; hung; looped;"
-        f" crashed {'|'.join(_KINDS)}; agrees; active ...; {'|'.join(ORACLES)} ..."
+        f" crashed [{'|'.join(_KINDS)}]; agrees; active ...; {'|'.join(ORACLES)} ..."
     )
 
 

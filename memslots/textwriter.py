@@ -42,7 +42,7 @@ def words_of(content: Content) -> str:
             return f"{kind}={n}"
         case Ending(engine, how, errno, index, kind):
             at = "" if index is None else f" at {index}"
-            tail = {"refused": f" {errno}{at}", "crashed": f" {kind}"}.get(how, "")
+            tail = {"refused": f" {errno}{at}", "crashed": f" {kind}" if kind else ""}.get(how, "")
             return f"{engine} {how.replace('-', ' ')}{tail}"
         case Agreement(engine):
             return f"{engine} agrees"

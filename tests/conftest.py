@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What tests of every room need that use the kernel of this machine: its host, or a reason to be skipped by name."""
+"""For tests of several rooms: the kernel of this machine, or a reason to be skipped by name; a QEMU that is none."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +22,57 @@ def host() -> Host:
         return this_host()
     except Missing as missing:
         pytest.skip(f"needs /dev/kvm: {missing}")
+
+
+class FakeKernel:
+    """A kernel that only `fake_qemu.py` can boot: what it does at which request stands in it."""
+
+    def __init__(self, path: Path, harm: dict[str, str]) -> None:
+        self.path = path
+        path.write_bytes(bytes(0x202) + b"HdrS" + json.dumps(harm).encode())
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def boots(self) -> list[int]:
+        """The process of each boot."""
+        record = Path(f"{self.path}.boots")
+        return [int(line) for line in record.read_text().split()] if record.exists() else []
+
+    def running(self) -> list[int]:
+        """Those of them that are still there."""
+        return [pid for pid in self.boots() if Path(f"/proc/{pid}/status").exists() and "(zombie)" not in status(pid)]
+
+    def words(self) -> list[str]:
+        """The command line of the last boot."""
+        return Path(f"{self.path}.line").read_text().split("\n")
+
+
+def status(pid: int) -> str:
+    """What /proc says of a process; nothing once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "(zombie)"
+
+
+@pytest.fixture
+def fake_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeKernel]:
+    """Make a kernel for the QEMU that is first in PATH from now on: ours. `harm` maps words to what they do."""
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv: apt-get install util-linux")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    fake = Path(__file__).with_name("fake_qemu.py")
+    for name, text in {
+        "qemu-system-x86_64": f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(fake))} "$@"\n',
+        "busybox": "#!/bin/sh\n",
+    }.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    def make(name: str = "bzImage", **harm: str) -> FakeKernel:
+        return FakeKernel(tmp_path / name, harm)
+
+    return make

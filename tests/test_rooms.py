@@ -28,6 +28,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/import_command.py",
         "fuzz/reproduce.py",
         "fuzz/witness_command.py",
+        "fuzz/guest_command.py",
+        "fuzz/where.py",
     ),
     "rich": (
         "fuzz/commands.py",
