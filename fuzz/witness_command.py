@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from engines.real.list_vm import ThisKvm
 from engines.real.testimony import KINDS, SEEN, Witnessed
 from engines.real.updater import WAYS
 from engines.real.witness import Witness
-from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli
+from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, disposable_option
 from fuzz.progress import Progress
 from fuzz.replay import located
 from memslots.errors import BadInput
@@ -21,6 +22,7 @@ from reports.testimony import testimony_lines
 @cli.command()
 @click.argument("path", type=PATH)
 @click.option("--apply", "way", type=click.Choice(list(WAYS)), default="serial", show_default=True, help="How.")
+@disposable_option
 @click.option("--rounds", type=click.IntRange(min=1), help="Apply and undo the list so often.")
 @click.option(
     "--time", "seconds", type=click.FloatRange(min=0), help="Seconds.  [default: 5, unless --rounds is given]"
@@ -29,11 +31,14 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
     """Let a vCPU read, write and fetch where a list changes memory, while this machine's kernel applies it.
 
     serial: one ioctl for each entry, the vCPU running. inhibited: the same, with the vCPU kept out, as QEMU does it.
+    list: one list ioctl, the vCPU running; for a kernel that has it and may be lost.
     Exits with 1 if the vCPU saw what no guest should: no memory at an address that has memory before and after.
     """
     if seconds is not None and not math.isfinite(seconds):
         raise click.UsageError("--time: expected a number of seconds")
     file = read_case(path)
+    if way == "list":
+        ThisKvm().host()  # whether there is such an ioctl, and whether it may be tried
     limit = 5.0 if seconds is None and rounds is None else math.inf if seconds is None else seconds
     testimony = Witnessed()
     interrupted = False

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from engines.real.device import ioctl
+from engines.real.list_vm import SET_USER_MEMORY_REGION_LIST, packed_list
 from engines.real.vm import Vm
 from memslots.case import Case
-from memslots.errors import Unfit
+from memslots.errors import Missing, Unfit
 from memslots.slot import SlotSet
 
 
@@ -36,9 +38,18 @@ class OneAtATime:
             return next(filter(None, (vm.set_memory_region(region) for region in case.named())), 0)
 
 
+class AllAtOnce:
+    """KVM_SET_USER_MEMORY_REGION_LIST with the vCPU running. A kernel that hangs over it keeps this thread for ever."""
+
+    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
+        """0, or what the call returned instead: an errno, or 1."""
+        return abs(ioctl(vm.fd, SET_USER_MEMORY_REGION_LIST, packed_list(case)))
+
+
 WAYS: dict[str, Callable[[], Way]] = {
     "serial": lambda: OneAtATime(inhibited=False),
     "inhibited": lambda: OneAtATime(inhibited=True),
+    "list": AllAtOnce,
 }
 
 
@@ -46,6 +57,9 @@ BEFORE, APPLYING, AFTER, UNDOING, STEPS = 0, 1, 2, 3, 4
 """Where a round is: `step` modulo STEPS."""
 _STAY = 0.0005
 """Seconds between two steps, for the vCPU to look around."""
+
+_PATIENCE = 20.0
+"""Seconds that one step may take, emulated kernels included."""
 
 
 class Updater(threading.Thread):
@@ -90,6 +104,8 @@ class Updater(threading.Thread):
                 raise Unfit(f"slot {slot.id} cannot be put back: {os.strerror(errno)}")
 
     def stop(self) -> None:
-        """End it after the step that it is at."""
+        """End it after the step that it is at, if the kernel ever comes back from it."""
         self._stopped.set()
-        self.join()
+        self.join(_PATIENCE)
+        if self.is_alive():
+            self.failed = Missing(f"the kernel has not come back from the list for {_PATIENCE:.0f} s: boot it again")

@@ -46,3 +46,13 @@ def test_a_case_that_cannot_be_witnessed_is_bad_input(host: Host, sameslots: Sam
     )
     path.write_text("slots 1\ngiven slot=0 size=0\napply slot=0 size=0\n")
     assert sameslots("witness", path).stderr.startswith(f"sameslots: {path}:2: given 0: the serial ioctl refuses it")
+
+
+def test_a_list_is_not_let_loose_on_a_kernel_unasked(host: Host, sameslots: Sameslots) -> None:
+    ran = sameslots("witness", SPLIT, "--apply", "list", SAMESLOTS_GUEST=None, SAMESLOTS_DISPOSABLE=None)
+    assert ran.returncode == 2
+    assert "--this-machine-is-disposable" in ran.stderr
+    if not host.region_list:
+        ran = sameslots("witness", SPLIT, "--apply", "list", "--this-machine-is-disposable")
+        assert ran.returncode == 3
+        assert "has no KVM_SET_USER_MEMORY_REGION_LIST" in ran.stderr
