@@ -35,8 +35,8 @@ def main() -> int:
             missed.append(f"not found in {SECONDS} s: {each.mutant.where}, {each.name}")
         else:
             found[each.name.partition(":")[0]].append((search, each.name))
-    print(f"Linux {host.release}, seed {SEED}; requests and seconds until a mutant is found, at the kernel's pace")
-    print(f"{'function':32}{'mutants':>8}{'median':>8}{'most':>8}{'seconds':>9}{'proved':>8}")
+    print(f"Linux {host.release}, seed {SEED}; until a mutant is found: requests, median and most, and seconds, most")
+    print(f"{'function':36}{'mutants':>8}{'median':>8}{'most':>6}{'seconds':>9}{'proved':>8}")
     functions = dict.fromkeys(each.name.partition(":")[0] for each in planted())
     for function in functions:
         searches = [search for search, _ in found[function]]
@@ -44,10 +44,10 @@ def main() -> int:
         if searches:
             requests = [search.requests for search in searches]
             most = max(search.seconds for search in searches)
-            figures = f"{statistics.median(requests):8.0f}{max(requests):8}{most:9.2f}"
+            figures = f"{statistics.median(requests):8.0f}{max(requests):6}{most:9.2f}"
         else:
-            figures = " " * 25
-        print(f"{function:32}{len(searches) + proved:8}{figures}{proved:8}")
+            figures = " " * 23
+        print(f"{function:36}{len(searches) + proved:8}{figures}{proved:8}")
     every = [each for of_function in found.values() for each in of_function]
     took = sum(search.seconds for search, _ in every)
     print(f"{len(every)} found in {took:.0f} s; {len(equal)} proved not to differ; {len(missed)} neither")

@@ -17,7 +17,8 @@ from memslots.slot import SlotSets
 
 PACKAGE = "engines.simulated"
 CHECKS: dict[str, tuple[str, ...] | None] = {
-    "plain": None,
+    "plain": ("PlainVm.set_memory_region", "PlainVm.asked_by"),
+    "plain_memslots": ("PlainMemslots.another_id_in",),
     "checks": None,
     "serial": None,
     "kernel": ("Kernel.classify", "Kernel.prepare_region", "Kernel._arch_prepare"),

@@ -66,7 +66,7 @@ class IoctlList:
         before, after = rehearsed(case, host.machine)
         told = Told()
         self._listen()
-        lost, left = self._asked(Question(case, before, after), told, case.entries)
+        lost, left = self._asked(Question(case, host, before, after), told, case.entries)
         if BEGINS not in told.steps:
             raise self._never_called(lost, left, told)
         outcome = outcome_of(before, told, lost, left)

@@ -7,6 +7,7 @@ It never judges: where it was when it fell silent, its parent knows.
 from dataclasses import dataclass
 
 from engines.real.aftermath import Aftermath
+from engines.real.host import Host
 from engines.real.list_vm import ListKvm, ListVm, packed_list
 from engines.real.probe import Unexplained
 from engines.real.readback import Named
@@ -19,9 +20,10 @@ from memslots.uapi import KVM_MEMSLOT_INVALID
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A case, and the states that it may leave."""
+    """A case, what the host is like, and the states that the case may leave."""
 
     case: Case
+    host: Host
     before: SlotSets
     after: SlotSets
 
@@ -75,7 +77,7 @@ class ListWorker:
         return None
 
     def _applied(self, question: Question, tell: Tell) -> Left | Refused:
-        case, host = question.case, self._kvm.host()
+        case, host = question.case, question.host
         vm = self._vm = self._vm or self._kvm.vm()
         for i, region in enumerate(case.given):
             errno = vm.set_memory_region(region)

@@ -23,6 +23,7 @@ _ours: set[Connection] = set()
 """The pipes to all children of this process."""
 _LOOK_SECONDS = 0.1
 """Between two looks at a stuck child's processor time: ten of the kernel's ticks or more."""
+_PATIENCE = 6
 _DIE_SECONDS = 2.0
 _DIE_LOOK_SECONDS = 0.005
 
@@ -73,11 +74,13 @@ class Watched:
     def ask(self, question: object, seconds: float, heard: Tell) -> object:
         """What the child answers. `heard` gets what it tells on the way; `seconds` is how long it may be silent.
 
+        It may be silent for six times as long while it works: waits and wakes again, or uses processor time.
+
         Raises Lost or Failed; it is closed then.
         """
         try:
             self._pipe.send(("ask", question))
-            while self._pipe.poll(seconds):
+            while self._says_something(seconds):
                 kind, content = self._pipe.recv()
                 if kind == "answer":
                     return content
@@ -90,8 +93,19 @@ class Watched:
             # Its descriptors are closed while it ends, and what it holds of the kernel may keep it from ending.
             code = self._waited_for()
             raise Died(-code if code is not None and code < 0 else None, gone=code is not None) from None
-        running = _runs(self.pid)
-        raise Stuck(running=running, gone=self.close())
+        raise Stuck(running=_runs(self.pid), gone=self.close())
+
+    def _says_something(self, seconds: float) -> bool:
+        """Wait for the next word. False if the child is stuck."""
+        before = _wakes(self.pid)
+        for _ in range(_PATIENCE):
+            if self._pipe.poll(seconds):
+                return True
+            now = _wakes(self.pid)
+            if now == before and not _runs(self.pid):
+                return False
+            before = now
+        return False
 
     def close(self) -> bool:
         """End the child. False if the kernel holds it."""
@@ -141,17 +155,24 @@ def _answer_until_the_parent_ends(pipe: Connection, work: Work) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether the process uses processor time."""
-    before = _ticks(pid)
+    """Whether the process uses processor time, or would if it got any."""
+    before = _stat(pid)
     time.sleep(_LOOK_SECONDS)
-    return _ticks(pid) != before
+    return "R" in (before[0], _stat(pid)[0]) or _stat(pid)[11:13] != before[11:13]
 
 
-def _ticks(pid: int) -> tuple[int, int]:
-    """User and system time so far, in ticks; zero for a process that has gone."""
+def _stat(pid: int) -> list[str]:
+    """State, then numbers of which the 11th and 12th are user and system time; a zombie's of one that has gone."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0, 0
-    fields = text.rpartition(")")[2].split()
-    return int(fields[11]), int(fields[12])
+        return ["Z"]
+
+
+def _wakes(pid: int) -> str:
+    """How often it has waited for something so far."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return next((line for line in lines if line.startswith("voluntary_ctxt_switches")), "")

@@ -87,7 +87,7 @@ def test_a_replay_names_every_bad_file_and_replays_the_others(
     lines = replayed.stderr.splitlines()
     for path, line in zip(bad, lines, strict=True):
         complaint = COMPLAINTS.get(
-            path.name, ":5: no such engine, expected one of serial, rfc-v1, kvm, found: expect no-such ok"
+            path.name, ":5: no such engine, expected one of serial, rfc-v1, kvm, kvm-list, found: expect no-such ok"
         )
         if path.name == "folder.slots":
             complaint = ": no case file (*.slots) in this folder"

@@ -35,6 +35,7 @@ REQUESTS_OF_SURVIVORS = 5_000
 """Twice as many as the last of the others takes."""
 
 CARRY_OUT = {
+    "plain_memslots": {"PlainMemslots.walk"},
     "kernel": {"Kernel.commit"},
     "objects": {"Memslots.holds", "Memslots.unlink", "Memslots.insert_gfn"},
     "vm": {
@@ -42,7 +43,7 @@ CARRY_OUT = {
         *("Vm.kfree", "Vm.vfree", "Vm.mishap"),
     },
 }
-"""What models run besides, with conditions in it: it does what was decided, locks, counts and frees."""
+"""What models run besides, with conditions in it: it does what was decided, locks, counts, frees and tells."""
 
 EVERY = list(planted())
 LISTED = survivors(PAGE.read_text())

@@ -182,7 +182,9 @@ def test_the_engines_that_a_file_names_are_run_and_the_list_ioctl_if_it_names_no
 
 
 def test_an_engine_that_does_not_exist_is_bad_input() -> None:
-    with pytest.raises(BadInput, match=r"^x\.slots:3: no such engine, .* serial, rfc-v1, kvm, found: expect xen ok"):
+    with pytest.raises(
+        BadInput, match=r"^x\.slots:3: no such engine, .* serial, rfc-v1, kvm, kvm-list, found: expect xen ok"
+    ):
         replayed(CREATE, "xen ok")
 
 

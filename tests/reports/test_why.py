@@ -6,6 +6,7 @@ import pytest
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.trial import Trial
 from memslots.textreader import parse_case
+from oracles.mismatch import Mismatch
 from oracles.policy import Policy
 from reports.why import why
 
@@ -94,8 +95,8 @@ def test_what_was_never_done_is_not_said_to_be_left_undone() -> None:
 
 def test_of_the_single_ioctl_no_pass_is_spoken() -> None:
     case = parse_case(["slots 1", "apply slot=0 gpa=0x0 size=0x1000 hva=0x0", "apply slot=1 size=0"]).case
-    verdict = Trial(Serial(), Serial()).verdict(case)
-    [finding] = verdict.findings
-    assert why(finding.mismatch, finding.parting, verdict.outcome) == (
+    outcome = Serial().apply(case)
+    [parting] = outcome.mishaps or ()
+    assert why(Mismatch("final_slots", "", {}), parting, outcome) == (
         "A DELETE is refused one at a time, and what stood before it stays done."
     )
