@@ -25,8 +25,6 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
         return "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
-    if not outcome.mishaps:
-        return "The engine shows no event of its own: what it does otherwise, begins where the reference refuses."
     change = _CHANGES[parting.change]
     match parting.kind, parting.phase:
         case "lock", _:
