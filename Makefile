@@ -9,9 +9,10 @@ STAMP := $(VENV)/.installed
 TIME ?= 60
 OUT ?= findings/campaign
 KERNELS := build/guests
+LIST_KERNELS := build/list-kernels
 CASES := corpus docs/examples
 
-.PHONY: install campaign test test-guest lint format replay bench mutants clean
+.PHONY: install campaign test test-guest list-kernels lint format replay bench mutants clean
 
 install: $(STAMP)
 
@@ -26,7 +27,13 @@ test: install
 # Boots Debian's kernels 6.1 and 6.12 in VMs, many times: a quarter of an hour. OPS says how long calibrate is to run.
 test-guest: install
 	tests/guest/prepare $(KERNELS)
-	SAMESLOTS_KERNELS=$(KERNELS) $(BIN)/python -m pytest tests/guest -p no:xdist
+	SAMESLOTS_KERNELS=$(KERNELS) SAMESLOTS_LIST_KERNELS=$(LIST_KERNELS) $(BIN)/python -m pytest tests/guest -p no:xdist
+
+# Linux 6.1 with a list ioctl of our own (docs/kvm-list.md), plain and with KASAN and lockdep: half an hour. make
+# test-guest tries kvm-list on what is there of them.
+list-kernels:
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/plain
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/kasan $(CURDIR)/tests/guest/kernel/kasan.config
 
 lint: install
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ kernel/hung_task.c, kernel/watchdog.c, kernel/rcu/tree_stall.h.
 
 import re
 from collections.abc import Iterable
+from posixpath import normpath
 from typing import NamedTuple
 
 _WARN = re.compile(
@@ -64,8 +65,9 @@ def symptoms_in(lines: Iterable[str]) -> Symptoms:
     oops_text = ""
     for line in lines:
         if warned := _WARN.search(line):
+            # KVM's common files are named by way of arch/x86.
             function, place = warned["f"] or warned["g"], warned["old"] or warned["new"]
-            warnings.append(f"{function} ({place})" if place else function)
+            warnings.append(f"{function} ({normpath(place)})" if place else function)
         elif locked := _LOCKDEP.search(line):
             lockdep.append((locked[1] or locked[2]).rstrip("!"))
         elif waits := _STUCK.search(line):

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Build the kernel that kvm-list is tried on: `build.sh OUT [FRAGMENT...]` makes OUT/arch/x86/boot/bzImage.
+# Build the kernel that kvm-list is tried on: `build.sh OUT [FRAGMENT...]` makes OUT/arch/x86/boot/bzImage. The tree
+# stands beside OUT, as list-kernel-tree, and serves every OUT there.
 # Needs Debian's linux-source-6.1 (or SOURCE=, a tarball or a tree of Linux 6.1) and what a kernel build needs.
 set -eu
 
@@ -22,7 +23,7 @@ done
 
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-tree=$out/source-tree
+tree=$(dirname "$out")/list-kernel-tree
 if [ ! -e "$tree/.complete" ]; then
     rm -rf "$tree"
     mkdir "$tree"
