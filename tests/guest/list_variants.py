@@ -72,9 +72,9 @@ def compared(cases: int) -> dict[str, Json]:
 
 def tried_once(variant: str) -> dict[str, Json]:
     """The outcome and the findings of one case."""
-    VARIANT.write_text(variant)
     engine = IoctlList()
     case = Case(APPLY, GIVEN, ThisKvm().host().machine)
+    VARIANT.write_text(variant)
     begin = time.monotonic()
     verdict = Trial(Serial(), engine, Policy.PREFIX).verdict(case)
     seconds = time.monotonic() - begin
