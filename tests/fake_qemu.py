@@ -42,17 +42,17 @@ class Bad(Port):
         for frame in super().frames():
             for word, harm in self._harm.items():
                 if word.encode() in frame.payload:
-                    self._come_to(harm)
+                    frame = self._come_to(harm) or frame  # noqa: PLW2901 - what is served in its place
             self._served += frame.kind is Kind.APPLY
             yield frame
 
     def come_up(self) -> None:
         self._come_to(self._harm.pop("hello", ""))
 
-    def _come_to(self, harm: str) -> None:
+    def _come_to(self, harm: str) -> Frame | None:
         harm, _, when = harm.partition(" ")
         if when == "later" and not self._served:
-            return
+            return None
         if harm in ("oops", "oops-and-hang"):
             os.write(self._console, OOPS.encode())
         if harm == "panic":
@@ -65,6 +65,12 @@ class Bad(Port):
             os.write(self._fd, b"?" * 64)
         if harm in ("panic", "die"):
             sys.exit("qemu-system-x86_64: cannot go on" if harm == "die" else 0)
+        if harm == "mistake":
+            return Frame(Kind.APPLY, b"[]")
+        if harm == "untrusted":
+            self.send(Frame(Kind.ANSWER, json.dumps({"raised": ["Missing", "restart the guest"]}).encode()))
+            return Frame(Kind.BEAT)
+        return None
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 """A case on its way into a guest, and what became of it on its way out. What is raised inside is raised outside."""
 
 import json
+from traceback import format_exc
 
 from engines.catalogue import engine_named, machine_of_engine
 from engines.protocol import Engine, RefusedGiven
@@ -12,6 +13,11 @@ from memslots.jsonl import case_from_line, line_from_case
 from memslots.jsonoutcome import outcome_from_json, whole_json_of_outcome
 from memslots.machine import Machine
 from memslots.outcome import Outcome
+
+
+class FailedInside(Exception):
+    """An engine has failed inside a guest, which is a mistake in this program. The text is the traceback."""
+
 
 _engines: dict[tuple[str, bool], Engine] = {}
 
@@ -28,8 +34,8 @@ def machine_request(engine: str) -> bytes:
 
 def answered(asked: bytes) -> bytes:
     """JSON: {"outcome": ...} or {"machine": ...}, or the class and text of what was raised."""
-    name, *of_case = json.loads(asked)
     try:
+        name, *of_case = json.loads(asked)
         if not of_case:
             machine = machine_of_engine(name)
             return json.dumps(
@@ -42,10 +48,10 @@ def answered(asked: bytes) -> bytes:
         outcome = _engines[name, quick].apply(case, record=record)
     except RefusedGiven as error:
         answer: dict[str, object] = {"refused": [error.index, error.errno_name]}
-    except Exception as error:
-        if type(error).__module__ != errors.__name__:
-            raise
-        answer = {"raised": [type(error).__name__, str(error)]}
+    except Exception as error:  # noqa: BLE001 - it is raised again outside
+        # A mistake of ours must not look like one of the kernel's.
+        ours = type(error).__module__ != errors.__name__
+        answer = {"failed": format_exc()} if ours else {"raised": [type(error).__name__, str(error)]}
     else:
         # An engine may know of harm to the kernel that neither the console nor the outcome tells of.
         suspect = bool(getattr(_engines[name, quick], "suspect", ""))
@@ -79,5 +85,7 @@ def _not_raised(answer: bytes) -> object:
             kind: type[Exception] = getattr(errors, name)
             # Its text is written: it is not to be made of its parts again.
             raise kind.__new__(kind, text)
+        case {"failed": text}:
+            raise FailedInside(text)
         case other:
             return other

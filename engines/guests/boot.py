@@ -19,11 +19,10 @@ from engines.guests.initramfs import initramfs, static_busybox
 from engines.guests.kernels import KernelFiles, kernel_named
 from engines.guests.modules import FOR_EVERY_GUEST, modules_in_order
 from engines.guests.plan import Plan
+from engines.real.permission import GUEST
 from memslots.errors import BadInput, Missing
 
 PORT = "sameslots"
-GUEST = "SAMESLOTS_GUEST"
-"""Set to 1 in the environment inside: a kernel that may be lost."""
 QEMU = "qemu-system-x86_64"
 # Warnings go to the console, for an oops is one. A panic ends QEMU: panic=-1 reboots, and -no-reboot exits.
 _KERNEL_COMMAND_LINE = "console=ttyS0 loglevel=5 panic=-1 rdinit=/init"

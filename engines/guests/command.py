@@ -10,6 +10,8 @@ from typing import BinaryIO
 from engines.guests.frames import Frame, Kind
 from engines.guests.guest import Guest
 
+BEATS_MISSED = 10.0
+"""Seconds of silence in which several signs of life should have come."""
 SILENT_SECONDS = 60.0
 """A guest that runs a command says so every other second. One that has been silent for so long hangs."""
 _PIECE = 1 << 16
@@ -43,6 +45,10 @@ def run_in(
             guest.send(Frame(Kind.INPUT, piece), deadline, "the command does not take its input")
             stdin = stdin if piece else None
         if now >= deadline:
-            raise guest.lost(f"the command has not ended after {timeout:g} s, though the guest still answers")
+            silent = now - heard
+            alive = (
+                "though the guest still answers" if silent < BEATS_MISSED else f"and it is silent for {silent:.0f} s"
+            )
+            raise guest.lost(f"the command has not ended after {timeout:g} s, {alive}")
         if now - heard >= SILENT_SECONDS:
             raise guest.lost(f"it has not answered for {SILENT_SECONDS:g} s")

@@ -92,6 +92,10 @@ class Guests:
             raise
         return frame.payload
 
+    def at_first_case(self) -> bool:
+        """Whether the guest has answered once only."""
+        return self._cases <= 1
+
     def oopsed(self) -> bool:
         """Whether the guest's kernel has oopsed, though it goes on."""
         return self._guest is not None and self._guest.oopsed()
@@ -130,21 +134,29 @@ class GuestEngine:
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case` in the guest. Raises what the engine raises inside, and Missing without a guest."""
         asked = request(self.name, self._quick, record, line_from_case(case))
-        first, suspect = self._tried(case, asked, fresh=False)
+        first, suspect = self._tried(asked, fresh=False)
         if self._quick or not suspect:
             return first
-        again, _ = self._tried(case, asked, fresh=True)
+        again, _ = self._tried(asked, fresh=True)
         same = (first.ended, first.kind) == (again.ended, again.kind)
         self._guests.counts["the same in a fresh guest" if same else "otherwise in a fresh guest"] += 1
         return again
 
-    def _tried(self, case: Case, asked: bytes, *, fresh: bool) -> tuple[Outcome, bool]:
+    def _tried(self, asked: bytes, *, fresh: bool) -> tuple[Outcome, bool]:
         """One run, and whether the guest came to harm by it: then it is not used again."""
         try:
-            outcome, suspect = outcome_of(self._guests.answer(asked, fresh=fresh))
+            answer = self._guests.answer(asked, fresh=fresh)
         except Lost as lost:
             self._guests.lost(lost)
             return _outcome_of(lost), True
+        try:
+            outcome, suspect = outcome_of(answer)
+        except Missing:
+            # What the cases before have left of the kernel may be too little for this one.
+            if self._guests.at_first_case():
+                raise
+            self._guests.counts["given another guest"] += 1
+            return self._tried(asked, fresh=True)
         # A simulated kernel that hangs does no harm to the real one around it.
         suspect = suspect or self._guests.oopsed() or (self.name in MACHINES and outcome.ended != "returned")
         if suspect:

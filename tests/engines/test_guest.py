@@ -73,6 +73,14 @@ def test_a_command_that_takes_too_long_hangs_though_the_guest_answers(fake_kerne
     assert lost.value.how == "hung"
 
 
+def test_a_command_that_takes_too_long_in_a_guest_that_is_silent_is_told_so(
+    fake_kernel: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.guests.command.BEATS_MISSED", 0.1)
+    with Guest(Plan(str(fake_kernel(run="hang")))) as guest, pytest.raises(Lost, match="and it is silent for 1 s"):
+        Ran(guest, "run", timeout=0.6)
+
+
 def test_a_guest_that_is_silent_hangs(fake_kernel: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.guests.command.SILENT_SECONDS", 0.2)
     with (

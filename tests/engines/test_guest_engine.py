@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engines.catalogue import ENGINES, engine_named
+from engines.guests.applying import FailedInside
 from engines.guests.engine import Guests
 from engines.guests.plan import Plan
 from engines.protocol import RefusedGiven
@@ -97,6 +98,31 @@ def test_what_an_engine_raises_inside_is_raised_outside(case_of: Callable[..., C
         guests.named("rfc-v1").apply(bad)
     assert refused.value.index == 0
     assert guests.named("rfc-v1").apply(case_of(*LISTS["accepted"])).value == 0
+    assert len(kernel.boots()) == 1
+
+
+def test_a_mistake_of_ours_inside_is_no_crash_of_the_kernel(case_of: Callable[..., Case], guests_of: Making) -> None:
+    guests, kernel = guests_of(fatal="mistake")
+    with pytest.raises(FailedInside, match="Traceback"):
+        guests.named("rfc-v1").apply(case_of(FATAL))
+    assert guests.named("rfc-v1").apply(case_of(*LISTS["accepted"])).value == 0
+    assert len(kernel.boots()) == 1
+
+
+def test_a_guest_that_cannot_be_trusted_any_more_is_replaced(case_of: Callable[..., Case], guests_of: Making) -> None:
+    guests, kernel = guests_of(fatal="untrusted later")
+    engine = guests.named("rfc-v1")
+    engine.apply(case_of(*LISTS["accepted"]))
+    assert engine.apply(case_of(FATAL)).value == 0
+    assert len(kernel.boots()) == 2
+
+
+def test_a_guest_that_cannot_be_trusted_from_the_start_is_missing(
+    case_of: Callable[..., Case], guests_of: Making
+) -> None:
+    guests, kernel = guests_of(fatal="untrusted")
+    with pytest.raises(Missing, match="restart the guest"):
+        guests.named("rfc-v1").apply(case_of(FATAL))
     assert len(kernel.boots()) == 1
 
 

@@ -3,6 +3,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,20 +126,6 @@ def test_a_panic_is_a_crash_with_its_lines(
     assert not emulators()
 
 
-@pytest.mark.parametrize(
-    ("crash", "kind", "said"), [("BUG", "bug", "kernel BUG at"), ("EXCEPTION", "null-dereference", "NULL pointer")]
-)
-def test_an_oops_that_kills_only_the_command_is_told(kernel_of: KernelOf, crash: str, kind: str, said: str) -> None:
-    with Guest(Plan(kernel_of("6.12"), modules="kvm_amd,lkdtm")) as guest:
-        out = io.BytesIO()
-        shell = f"mount -t debugfs d /sys/kernel/debug && echo {crash} > /sys/kernel/debug/provoke-crash/DIRECT"
-        code = run_in(guest, ["/bin/sh", "-c", f"({shell}); echo goes on"], 60, None, out, out)
-        assert (code, out.getvalue().splitlines()[-1]) == (0, b"goes on")
-        assert guest.oopsed()
-        assert guest.console.kind == kind
-        assert said in guest.console.headline()
-
-
 def test_a_guest_that_is_switched_off_has_died(kernel_of: KernelOf, sameslots: Sameslots) -> None:
     done = sameslots("guest", "--shell", kernel_of("6.1"), "--", "echo o > /proc/sysrq-trigger; sleep 1000")
     assert done.returncode == 126
@@ -183,5 +170,6 @@ def test_a_campaign_goes_on_when_its_guest_is_shot(kernel_of: KernelOf, tmp_path
         out, _ = campaign.communicate()
     assert "200 trials" in out, out
     assert campaign.returncode == 0, out
-    assert "boots 2" in log.read_text() or "boots 3" in log.read_text()
+    assert "died: QEMU ended with -9" in log.read_text()
+    assert re.search(r": boots [2-9], cases \d+, died \d", log.read_text())
     assert not emulators()
