@@ -61,7 +61,7 @@ bench: install
 	$(BIN)/python -m bench.backends
 	$(BIN)/python -m bench.kernel
 
-# Every mistake that a rule plants in the model, and how soon calibrate finds it. Needs /dev/kvm.
+# Every mistake that a rule plants in the model, and how soon calibrate finds it. Needs /dev/kvm; takes some minutes.
 mutants: install
 	$(BIN)/python -m bench.mutants
 

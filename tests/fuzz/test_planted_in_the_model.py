@@ -34,7 +34,7 @@ PARTS = 16
 REQUESTS = 20_000
 """What calibrate compares in some seconds, and not in how many: a busy machine finds the same as an idle one."""
 REQUESTS_OF_SURVIVORS = 3_000
-"""More than the last of the others takes; `make mutants` goes on for a minute's worth."""
+"""More than the last of the others takes; `make mutants` goes on for longer."""
 
 CARRY_OUT = {
     "plain_memslots": {"PlainMemslots.walk"},
@@ -75,9 +75,9 @@ def test_every_mutant_is_found_that_is_not_proved_equivalent(part: int, host: Ho
     assert unfound == []
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_no_mutant_is_found_that_is_proved_equivalent(part: int, host: Host, sequences: Sequences) -> None:
-    equal = surviving_here(host)[part::4]
+    equal = surviving_here(host)[part::2]
     assert equal
     search = together(equal, sequences, requests=REQUESTS_OF_SURVIVORS)
     assert search.difference is None, search.difference.kind
