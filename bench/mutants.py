@@ -15,7 +15,7 @@ from bench.planting.survivors import PAGE, surviving, survivors
 from engines.real.host import this_host
 
 SECONDS = 60
-REQUESTS_OF_SURVIVORS = 100_000
+REQUESTS_OF_SURVIVORS = 30_000
 SEED = 1
 
 
