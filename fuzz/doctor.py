@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What this machine offers sameslots, a line each, and what to do about what is not there."""
 
-import importlib
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from engines.real.device import KVM
+from engines.guests.initramfs import static_busybox
+from engines.real.device import API_VERSION, KVM
 from engines.real.host import this_host
-from memslots.errors import Missing
+from memslots.errors import Missing, on_one_line
 
 PYTHONS = (3, 11), (3, 14)
 SOURCES = Path("/usr/src")
@@ -41,14 +40,15 @@ def python(found: tuple[int, int] = sys.version_info[:2]) -> Offer:
     return Offer("python", False, text, f"make clean install PYTHON=python3.12 (tested: {wanted})")
 
 
-def atheris() -> Offer:
-    """The coverage-guided fuzzer, which is an extra."""
-    try:
-        importlib.import_module("atheris")
-        return Offer("atheris", True, f"{version('atheris')}, for fuzz --backend atheris and mixed")
-    except (ImportError, PackageNotFoundError) as error:
-        remedy = "make install (x86-64 Linux alone has it); --backend random does without"
-        return Offer("atheris", False, str(error), remedy)
+def atheris(interpreter: str = sys.executable) -> Offer:
+    """The coverage-guided fuzzer, which is an extra. It is imported where a broken one breaks nothing else."""
+    purpose = "for fuzz --backend atheris, and half of mixed"
+    code = "import atheris; from importlib.metadata import version; print(version('atheris'))"
+    there, said = _said([interpreter, "-c", code])
+    if there:
+        return Offer("atheris", True, f"{said}, {purpose}")
+    remedy = f"{purpose}: make install (x86-64 Linux alone has it); --backend random does without"
+    return Offer("atheris", False, said, remedy)
 
 
 def kvm(path: str = KVM) -> list[Offer]:
@@ -59,7 +59,7 @@ def kvm(path: str = KVM) -> list[Offer]:
         found, _, remedy = str(missing).rpartition(": ")
         unknown = f"not known without {path}"
         return [
-            Offer("kvm", False, found, remedy),
+            Offer("kvm", False, found, f"for engine kvm, calibrate and witness: {remedy}"),
             Offer("region2", False, unknown, "see kvm"),
             Offer("list", False, unknown, "see kvm"),
         ]
@@ -68,7 +68,7 @@ def kvm(path: str = KVM) -> list[Offer]:
     numbers = f"{spaces}, {machine.user_slots} slots, last gfn {machine.max_gfn:#x}"
     readonly = "READONLY" if machine.readonly else "no READONLY"
     return [
-        Offer("kvm", True, f"{path} of Linux {host.release}: API 12, {numbers}, {readonly}"),
+        Offer("kvm", True, f"{path} of Linux {host.release}: API {API_VERSION}, {numbers}, {readonly}"),
         Offer("region2", True, "KVM_SET_USER_MEMORY_REGION2: slots are read back without a change")
         if host.region2
         else Offer(
@@ -80,7 +80,10 @@ def kvm(path: str = KVM) -> list[Offer]:
         Offer("list", True, "KVM_SET_USER_MEMORY_REGION_LIST, for engine kvm-list")
         if host.region_list
         else Offer(
-            "list", False, "ENOTTY to KVM_SET_USER_MEMORY_REGION_LIST", "boot a patched kernel: sameslots guest"
+            "list",
+            False,
+            "ENOTTY to KVM_SET_USER_MEMORY_REGION_LIST",
+            "for engine kvm-list: boot a patched kernel, sameslots guest",
         ),
     ]
 
@@ -92,30 +95,65 @@ def program(name: str, programs: Iterable[str], purpose: str, remedy: str) -> Of
         path = shutil.which(each)
         if path is None:
             continue
-        try:
-            said = subprocess.run(
-                [path, "--version"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            found = f"{path} does not say its version: {type(error).__name__}"
-            continue
-        first = (said.stdout or said.stderr).strip().partition("\n")[0]
-        return Offer(name, True, f"{first}, for {purpose}")
-    return Offer(name, False, found, remedy)
+        there, said = _said([path, "--version"])
+        if there:
+            return Offer(name, True, f"{said}, for {purpose}")
+        found = f"{path} does not say its version: {said}"
+    return Offer(name, False, found, f"for {purpose}: {remedy}")
+
+
+def _said(command: list[str]) -> tuple[bool, str]:
+    """The first line that a command prints; or False and why there is none: the last line of its complaint, if any."""
+    try:
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, on_one_line(str(error))
+    if ran.returncode == 0 and ran.stdout.strip():
+        return True, on_one_line(ran.stdout.strip().splitlines()[0])
+    complaint = ran.stderr.strip().splitlines()
+    return False, on_one_line(complaint[-1]) if complaint else f"exit code {ran.returncode}"
+
+
+def busybox() -> Offer:
+    """The one program that a guest needs before it has the host's files."""
+    try:
+        return Offer("busybox", True, f"{static_busybox()}, for guests")
+    except Missing as missing:
+        found, _, remedy = str(missing).rpartition(": ")
+    except OSError as error:
+        found, remedy = f"{error.filename}: {error.strerror}", "apt-get install busybox-static"
+    return Offer("busybox", False, found, f"for guests: {remedy}")
 
 
 def trees(places: Iterable[Path], sources: Path = SOURCES) -> Offer:
-    """Linux source trees and archives: at `places`, or in them, and where Debian's packages put them."""
-    found: list[str] = []
-    for place in (*places, sources):
-        try:
-            inside = [place, *sorted(place.iterdir())] if place.is_dir() else [place]
-            found += [str(each) for each in inside if (each / _KVM_MAIN).is_file() or _archive(each)]
-        except OSError:
-            continue
-    if found:
-        return Offer("trees", True, ", ".join(dict.fromkeys(found)))
-    return Offer("trees", False, f"no Linux source in {sources}", "apt install linux-source-6.1, or name a folder")
+    """Linux source trees and archives: at `places`, or in them, and where Debian's packages put them.
+
+    A place without any is what is missing: whoever names one wants to know of it.
+    """
+    found = {place: _trees_at(place) for place in (*places, sources)}
+    shown = dict.fromkeys(each for inside in found.values() for each in inside)
+    empty = [place for place in found if not found[place]]
+    if shown and set(empty) <= {sources}:
+        return Offer("trees", True, ", ".join(shown))
+    remedy = "apt-get install linux-source-6.1 and unpack it, or name a folder with --tree"
+    return Offer("trees", False, f"no Linux source in {', '.join(map(str, empty))}", remedy)
+
+
+def _trees_at(place: Path) -> list[str]:
+    try:
+        inside = [place, *sorted(place.iterdir())] if place.is_dir() else [place]
+        trees = [str(each) for each in inside if (each / _KVM_MAIN).is_file()]
+        return trees + [f"{each} (to be unpacked)" for each in inside if _archive(each)]
+    except OSError:
+        return []
 
 
 def _archive(path: Path) -> bool:
@@ -126,8 +164,8 @@ EXAMINED: tuple[Callable[[], list[Offer]], ...] = (
     lambda: [python()],
     lambda: [atheris()],
     kvm,
-    lambda: [program("compiler", ("gcc", "clang"), "what reproduce prints", "apt install gcc")],
-    lambda: [program("qemu", ("qemu-system-x86_64",), "guests", "apt install qemu-system-x86")],
+    lambda: [program("compiler", ("gcc", "clang"), "what reproduce prints", "apt-get install gcc")],
+    lambda: [program("qemu", ("qemu-system-x86_64",), "guests", "apt-get install qemu-system-x86"), busybox()],
 )
 
 
