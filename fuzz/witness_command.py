@@ -41,7 +41,7 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
         ThisKvm().host()  # whether there is such an ioctl, and whether it may be tried
     limit = 5.0 if seconds is None and rounds is None else math.inf if seconds is None else seconds
     testimony = Witnessed()
-    interrupted = False
+    interrupted = emulated = False
     begin = time.monotonic()
     try:
         with Witness(file.case) as seen, Progress("witness", case=str(path), apply=way) as progress:
@@ -54,6 +54,7 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
                 )
                 return (rounds is None or so_far.rounds < rounds) and progress.seconds < limit
 
+            emulated = seen.emulated
             seen.watch(WAYS[way](), go_on)
     except KeyboardInterrupt:
         interrupted = True
@@ -63,6 +64,8 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
     click.echo(f"{path}, {way}: applied {testimony.rounds:,} times in {took:.1f} s; what the vCPU saw meanwhile")
     for line in testimony_lines(testimony.counts, KINDS, SEEN, testimony.lost):
         click.echo(line)
+    if emulated:
+        click.echo("KVM emulates real mode here: to this vCPU a slot is gone while it is INVALID (docs/witness.md)")
     click.echo(
         f"between the lists: {testimony.outside:,} accesses, {testimony.wrong_outside:,} wrong;"
         f" {testimony.retries:,} runs interrupted and tried again" + ("; interrupted" if interrupted else "")

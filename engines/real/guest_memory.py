@@ -26,6 +26,14 @@ class Backed(NamedTuple):
     memory: Memory
     page_size: int
 
+    def reached(self, candidates: Iterable[int | None], written: int) -> int:
+        """The word of the page, among the candidates, into which `written` was written last; 0 if it is in none."""
+        for word in candidates:
+            at = ((word or 1) - 1) * self.page_size + SCRATCH_OFFSET
+            if word is not None and self.memory.bytes[at : at + 2] == written.to_bytes(2, "little"):
+                return word
+        return 0
+
     def word_of(self, slots: SlotSet, gfn: int) -> int | None:
         """The word that the page behind `gfn` holds while these are the slots; None where there is no memory."""
         slot = slot_at(slots, gfn)
@@ -80,8 +88,8 @@ def backed(case: Case, accepted: Iterable[Region]) -> Backed:
     return Backed(Case(apply, given, case.machine, case.nent, case.header_flags), memory, page)
 
 
-def place_for_code(case: Case) -> tuple[int, int]:
-    """A gfn below 1 MiB that no request of the case names, and an id likewise. Raises Unfit."""
+def place_for_code(case: Case, user_slots: int) -> tuple[int, int]:
+    """A gfn below 4 GiB that no request of the case names, and an id likewise, of `user_slots`. Raises Unfit."""
     page = case.machine.page_size
     regions = (*case.given, *case.apply)
     if any(region.memory_size and region.guest_phys_addr + region.memory_size > REACHED for region in regions):
@@ -89,8 +97,10 @@ def place_for_code(case: Case) -> tuple[int, int]:
     if any(region.as_id for region in regions):
         raise Unfit("a vCPU in real mode is in address space 0: expected a list for that one alone")
     taken = [(region.guest_phys_addr, region.guest_phys_addr + region.memory_size) for region in regions]
-    for at in range(0, 1 << 20, page):
-        if not any(start < at + page and at < end for start, end in taken):
+    ends = sorted(-(-end // page) * page for _, end in taken)
+    # Rather not right behind a slot: what is seen there is told, too.
+    for at in (0, *(end + page for end in ends), *ends):
+        if at + page <= REACHED and not any(start < at + page and at < end for start, end in taken):
             ids = {region.id for region in regions}
-            return at // page, next(i for i in range(case.machine.user_slots - 1, -1, -1) if i not in ids)
-    raise Unfit("the list names all of the first MiB: expected a page for the code of the vCPU")
+            return at // page, next(i for i in range(user_slots - 1, -1, -1) if i not in ids)
+    raise Unfit("the list names every page that a vCPU in real mode reaches: expected one for its code")

@@ -11,17 +11,31 @@ KINDS = ("read", "write", "fetch")
 RIGHT, HOLE, BUG, ERROR, OTHER = "right", "hole by design", "lost backing", "internal error", "other data"
 SEEN = (RIGHT, HOLE, BUG, ERROR, OTHER)
 """What an access can come to: the word of before or after the list; no memory where there is none before or after;
-no memory where there is memory before and after; the same for a fetch; the word of some other page."""
+no memory where there is memory before and after; the same for a fetch; another page than that of before or after."""
 BUGS = (BUG, ERROR, OTHER)
 
 
+class Backing(NamedTuple):
+    """The word of the page that a read or fetch reaches, and of the one that a write does; None: no memory, an MMIO."""
+
+    read: int | None
+    written: int | None
+
+    def word(self, kind: str) -> int | None:
+        """The word for this kind of access."""
+        return self.written if kind == "write" else self.read
+
+
 class Place(NamedTuple):
-    """A page, the words that stand there before and after the list (None: no memory), and whether it takes writes."""
+    """A gfn, and what is behind it before and after the list."""
 
     gfn: int
-    before: int | None
-    after: int | None
-    writable: bool
+    before: Backing
+    after: Backing
+
+    def words(self, kind: str) -> set[int | None]:
+        """What an access may meet while the list is applied."""
+        return {self.before.word(kind), self.after.word(kind)}
 
 
 @dataclass(slots=True)
@@ -43,13 +57,9 @@ class Witnessed:
         return sum(n for (_, seen), n in self.counts.items() if seen in BUGS) + self.wrong_outside
 
 
-def told(kind: str, access: Access, words: set[int | None], writable: bool) -> str:
-    """What an access comes to, where one of `words` may stand (None: no memory)."""
-    if kind == "write" and not writable:
-        words = words | {None}  # a READONLY slot: MMIO by design
+def told(kind: str, access: Access, words: set[int | None]) -> str:
+    """What an access comes to, where one of `words` may stand (None: no memory). A write brings the word it reached."""
     if access.exit is Exit.DONE:
-        if kind == "write":
-            return RIGHT if words - {None} else OTHER
         return RIGHT if access.word in words else OTHER
     if access.exit is Exit.MMIO or (kind == "fetch" and access.exit is Exit.INTERNAL_ERROR):
         if None in words:

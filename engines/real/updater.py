@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from errno import errorcode
 from typing import Protocol
 
 from engines.real.device import ioctl
@@ -18,6 +19,11 @@ from memslots.slot import SlotSet
 class Way(Protocol):
     """One way of applying a list to a VM whose vCPU runs."""
 
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether a list that is refused leaves what its entries before that have made."""
+        ...
+
     def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
         """0, or the errno of the first refusal. Inside `outside` the vCPU does not run."""
         ...
@@ -28,6 +34,8 @@ class OneAtATime:
 
     Inhibited is what QEMU does since 8.0 where a deleted range meets a created one (kvm_region_commit).
     """
+
+    keeps_prefix = True
 
     def __init__(self, *, inhibited: bool) -> None:
         self._inhibited = inhibited
@@ -40,6 +48,8 @@ class OneAtATime:
 
 class AllAtOnce:
     """KVM_SET_USER_MEMORY_REGION_LIST with the vCPU running. A kernel that hangs over it keeps this thread for ever."""
+
+    keeps_prefix = False
 
     def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
         """0, or what the call returned instead: an errno, or 1."""
@@ -62,13 +72,20 @@ _PATIENCE = 20.0
 """Seconds that one step may take, emulated kernels included."""
 
 
-class Updater(threading.Thread):
-    """The thread that applies the list and undoes it. `step` counts what it does; `inside` is the vCPU's to hold."""
+def _said(errno: int) -> str:
+    return errorcode.get(errno, str(errno)) if errno else "ok"
 
-    def __init__(self, vm: Vm, case: Case, before: SlotSet, after: SlotSet, way: Way) -> None:
+
+class Updater(threading.Thread):
+    """The thread that applies the list and undoes it. `step` counts what it does; `inside` is the vCPU's to hold.
+
+    Where the kernel answers another errno than expected, it ends: `after` is then not what stands.
+    """
+
+    def __init__(self, vm: Vm, case: Case, before: SlotSet, after: SlotSet, errno: int, way: Way) -> None:
         super().__init__(daemon=True)
         self._vm, self._case, self._way = vm, case, way
-        self._before, self._after = before, after
+        self._before, self._after, self._errno = before, after, errno
         self._stopped = threading.Event()
         self.inside = threading.Lock()
         self.step = 0
@@ -84,7 +101,9 @@ class Updater(threading.Thread):
         try:
             while not self._stopped.wait(_STAY):
                 self.step += 1
-                self._way.apply(self._vm, self._case, self.inside)
+                errno = self._way.apply(self._vm, self._case, self.inside)
+                if errno != self._errno:
+                    raise Unfit(f"the kernel answers {_said(errno)} to the list, the model {_said(self._errno)}")
                 self.step += 1
                 if self._stopped.wait(_STAY):
                     return
@@ -96,7 +115,9 @@ class Updater(threading.Thread):
 
     def _undo(self) -> None:
         for slot in self._after:
-            self._vm.set(slot.id, 0, 0, 0, 0)
+            errno = self._vm.set(slot.id, 0, 0, 0, 0)
+            if errno:
+                raise Unfit(f"slot {slot.id} cannot be taken back: {os.strerror(errno)}")
         for slot in self._before:
             shift = self._case.machine.page_shift
             errno = self._vm.set(slot.id, slot.flags, slot.base_gfn << shift, slot.npages << shift, slot.userspace_addr)
@@ -106,6 +127,8 @@ class Updater(threading.Thread):
     def stop(self) -> None:
         """End it after the step that it is at, if the kernel ever comes back from it."""
         self._stopped.set()
+        if self.ident is None:
+            return  # Ctrl-C came before it began
         self.join(_PATIENCE)
         if self.is_alive():
             self.failed = Missing(f"the kernel has not come back from the list for {_PATIENCE:.0f} s: boot it again")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A vCPU in real mode that does one thing at a time: read a word, write a word, or run the code that stands at a place.
 
-Its three routines are a few bytes long and end in HLT. Segments reach 4 GiB ("big real mode"), so every page below can
-be named by a 32-bit address.
+Its routines are a few bytes long and end in HLT. Segments reach 4 GiB ("big real mode"), so every page below can
+be named by a 32-bit address; the code segment begins where the code stands, for the instruction pointer has 16 bits.
 """
 
 import os
@@ -33,6 +33,8 @@ READ = bytes.fromhex("67 8b 03 f4")
 """mov ax, [ebx]; hlt"""
 WRITE = bytes.fromhex("67 89 0b f4")
 """mov [ebx], cx; hlt"""
+ASCII_ADJUST = bytes.fromhex("37 f4")
+"""aaa; hlt: every processor does it in real mode, and KVM's emulator has never known it."""
 REACHED = 1 << 32
 """The end of what a 32-bit address reaches, in bytes."""
 
@@ -61,7 +63,7 @@ class Access(NamedTuple):
 
 
 class Vcpu:
-    """One vCPU of a VM, with code at `code_at` (a guest physical address below 1 MiB). Close it before the VM."""
+    """One vCPU of a VM, with code at `code_at`, a guest physical address below 4 GiB. Close it before the VM."""
 
     def __init__(self, kvm: int, vm: Vm, code_at: int) -> None:
         """Raises Missing if this machine cannot run one."""
@@ -69,16 +71,24 @@ class Vcpu:
         if self._fd < 0:
             raise Missing(f"KVM_CREATE_VCPU: {os.strerror(-self._fd)}: this machine cannot run a vCPU")
         os.set_inheritable(self._fd, False)
-        self._run = mapped(self._fd, ioctl(kvm, _GET_VCPU_MMAP_SIZE))
-        self._code_at = code_at
-        self._sregs = bytearray(_SREGS_BYTES)
-        ioctl(self._fd, _GET_SREGS, self._sregs)
-        self._reads = self._segments(0)
+        try:
+            self._run = mapped(self._fd, ioctl(kvm, _GET_VCPU_MMAP_SIZE))
+            self._sregs = bytearray(_SREGS_BYTES)
+            self._told(_GET_SREGS, self._sregs)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._own = self._segments(code_at)
 
     def close(self) -> None:
         """Give it back to the kernel."""
         self._run.close()
         os.close(self._fd)
+
+    def _told(self, request: int, registers: bytes | bytearray) -> None:
+        answer = ioctl(self._fd, request, registers)
+        if answer < 0:
+            raise Missing(f"the registers of a vCPU ({request:#x}): {os.strerror(-answer)}: this KVM lets none be set")
 
     def _segments(self, code_base: int) -> bytes:
         """Special registers in real mode: data from 0, code from `code_base`, both as far as 4 GiB."""
@@ -91,20 +101,31 @@ class Vcpu:
 
     def read(self, guest_phys_addr: int) -> Access:
         """Read the word at this address."""
-        return self._done(self._reads, self._code_at, 0xDEAD, guest_phys_addr)
+        return self._done(self._own, 0, 0xDEAD, guest_phys_addr)
 
     def write(self, guest_phys_addr: int, word: int) -> Access:
         """Write a word there."""
-        return self._done(self._reads, self._code_at + len(READ), 0, guest_phys_addr, word)
+        return self._done(self._own, len(READ), 0, guest_phys_addr, word)
 
     def fetch(self, guest_phys_addr: int) -> Access:
         """Run the code that stands there."""
         return self._done(self._segments(guest_phys_addr), 0, 0xDEAD, 0)
 
+    def emulated(self) -> bool:
+        """Whether KVM emulates real mode here, instruction by instruction, instead of letting the processor run it.
+
+        The emulator reads and writes as KVM itself does: a slot that is INVALID is no memory to it, where a page fault
+        of the processor tries again. Raises Missing where real mode does not run at all.
+        """
+        access = self._done(self._own, len(READ) + len(WRITE), 0, 0)
+        if access.exit not in (Exit.DONE, Exit.INTERNAL_ERROR):
+            raise Missing(f"a vCPU in real mode ends with {access.exit.name}: this machine cannot run one")
+        return access.exit is Exit.INTERNAL_ERROR
+
     def _done(self, sregs: bytes, rip: int, rax: int, rbx: int, rcx: int = 0) -> Access:
         """Set the registers and run until HLT, or until it cannot go on."""
-        ioctl(self._fd, _SET_SREGS, sregs)
-        ioctl(self._fd, _SET_REGS, _REGS.pack(rax, rbx, rcx, *[0] * 13, rip, _RFLAGS))
+        self._told(_SET_SREGS, sregs)
+        self._told(_SET_REGS, _REGS.pack(rax, rbx, rcx, *[0] * 13, rip, _RFLAGS))
         met: Exit | None = None
         retries = 0
         while True:
@@ -124,7 +145,7 @@ class Vcpu:
                 continue
             if reason == Exit.DONE.value:
                 regs = bytearray(_REGS_BYTES)
-                ioctl(self._fd, _GET_REGS, regs)
+                self._told(_GET_REGS, regs)
                 return Access(met or Exit.DONE, _REGS.unpack(regs)[0] & 0xFFFF, retries)
             known = {each.value for each in Exit}
             return Access(met or (Exit(reason) if reason in known else Exit.OTHER), 0, retries)
@@ -132,4 +153,4 @@ class Vcpu:
 
 def code() -> bytes:
     """What stands at `code_at`."""
-    return READ + WRITE
+    return READ + WRITE + ASCII_ADJUST

@@ -17,8 +17,8 @@ from engines.real.device import KVM, Memory, opened
 from engines.real.guest_memory import CODE_OFFSET, SCRATCH_OFFSET, Backed, backed, place_for_code, slot_at
 from engines.real.host import this_host
 from engines.real.rehearsal import Rehearsal
-from engines.real.testimony import BUGS, KINDS, Place, Witnessed, told
-from engines.real.updater import AFTER, APPLYING, BEFORE, STEPS, UNDOING, Updater, Way
+from engines.real.testimony import BUGS, KINDS, Backing, Place, Witnessed, told
+from engines.real.updater import APPLYING, BEFORE, STEPS, UNDOING, Updater, Way
 from engines.real.vcpu import REACHED, Vcpu, code
 from engines.real.vm import Vm
 from memslots.case import Case
@@ -39,27 +39,31 @@ class Witness:
         host = this_host(path).machine
         if case.faults:
             raise Unfit(f"fault {case.faults[0][0]}: a real kernel fails when it likes")
-        self._code_gfn, code_id = place_for_code(case)
-        accepted, _, _ = _rehearsed(case, host)
+        self._code_gfn, code_id = place_for_code(case, min(case.machine.user_slots, host.user_slots))
+        accepted, self._errno, _, _ = _rehearsed(case, host)
         self._page = case.machine.page_size
         with ExitStack() as opening:
             self._backed: Backed = backed(case, accepted)
             opening.callback(self._backed.memory.close)
-            _, self._before, self._after = _rehearsed(self._backed.case, host)
+            _, _, self._before, self._after = _rehearsed(self._backed.case, host)
             kvm = opened(path)
             opening.callback(os.close, kvm)
             vm = self._vm = opening.enter_context(Vm(kvm))
             memory = Memory(self._page)
             opening.callback(memory.close)
             memory.bytes[: len(code())] = code()
-            vm.set(code_id, 0, self._code_gfn * self._page, self._page, memory.address)
+            errno = vm.set(code_id, 0, self._code_gfn * self._page, self._page, memory.address)
+            if errno:
+                raise Unfit(f"the code of the vCPU finds no place at gfn {self._code_gfn:#x}: {os.strerror(errno)}")
             self._vcpu = Vcpu(kvm, vm, self._code_gfn * self._page)
             opening.callback(self._vcpu.close)
+            self.emulated = self._vcpu.emulated()
             for i, region in enumerate(self._backed.case.given):
                 errno = vm.set_memory_region(region)
                 if errno:
                     raise RefusedGiven(i, errorcode[errno])
             self._opened = opening.pop_all()
+        self._written = 0
         self.places = self._places()
 
     def __enter__(self) -> "Witness":
@@ -78,23 +82,29 @@ class Witness:
         for slot in (*self._before, *self._after):
             gfns |= {slot.base_gfn - 1, slot.base_gfn, slot.end_gfn - 1, slot.end_gfn}
         reached = range(REACHED // self._page)
-        places = [self._place(gfn, self._before, self._after) for gfn in gfns - {self._code_gfn} if gfn in reached]
-        places.sort(key=lambda place: (place.before is None or place.after is None, place.gfn))
+        places = [
+            Place(gfn, self._backing(self._before, gfn), self._backing(self._after, gfn))
+            for gfn in gfns - {self._code_gfn}
+            if gfn in reached
+        ]
+        places.sort(key=lambda place: (None in place.words("read"), place.gfn))
         return places[:_MOST_GFNS]
 
-    def _place(self, gfn: int, before: SlotSet, after: SlotSet) -> Place:
-        holders = [slot for slot in (slot_at(before, gfn), slot_at(after, gfn)) if slot is not None]
-        writable = not any(slot.flags & KVM_MEM_READONLY for slot in holders)
-        return Place(gfn, self._backed.word_of(before, gfn), self._backed.word_of(after, gfn), writable)
+    def _backing(self, slots: SlotSet, gfn: int) -> Backing:
+        slot = slot_at(slots, gfn)
+        word = self._backed.word_of(slots, gfn)
+        return Backing(word, None if slot is not None and slot.flags & KVM_MEM_READONLY else word)
 
     def watch(self, way: Way, go_on: Callable[[Witnessed], bool]) -> Witnessed:
         """Apply the list and undo it, again and again while `go_on` says so, with the vCPU at work; what it saw."""
+        if self._errno and not way.keeps_prefix:
+            raise Unfit(f"serial refuses the list ({errorcode[self._errno]}): expected one that is accepted as a whole")
         testimony = Witnessed()
-        updater = Updater(self._vm, self._backed.case, self._before, self._after, way)
+        updater = Updater(self._vm, self._backed.case, self._before, self._after, self._errno, way)
         interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)  # the updater is to go on between two ioctls, not 5 ms later
-        updater.start()
         try:
+            sys.setswitchinterval(1e-5)  # the updater is to go on between two ioctls, not 5 ms later
+            updater.start()
             accesses = cycle([(place, kind) for place in self.places for kind in KINDS])
             while go_on(testimony) and updater.failed is None:
                 self._look(testimony, updater, accesses)
@@ -114,26 +124,28 @@ class Witness:
             if kind == "read":
                 access = self._vcpu.read(at)
             elif kind == "write":
-                access = self._vcpu.write(at + SCRATCH_OFFSET, 0x5AFE)
+                self._written = self._written % 0xFFFF + 1
+                access = self._vcpu.write(at + SCRATCH_OFFSET, self._written)
+                access = access._replace(word=self._backed.reached(place.words("write"), self._written))
             else:
                 access = self._vcpu.fetch(at + CODE_OFFSET)
             ended = updater.step
         testimony.retries += access.retries
         if any(step % STEPS == UNDOING for step in range(began, ended + 1)):
             return  # nobody has asked what is seen while the test undoes the list
-        words = {{BEFORE: place.before, AFTER: place.after}.get(began % STEPS)} if began == ended else set()
         if began != ended or began % STEPS == APPLYING:
-            seen = told(kind, access, {place.before, place.after}, place.writable)
+            seen = told(kind, access, place.words(kind))
             testimony.counts[kind, seen] += 1
             if seen in BUGS:
                 testimony.lost[place.gfn] += 1
             return
         testimony.outside += 1
-        testimony.wrong_outside += told(kind, access, words, place.writable) in BUGS
+        backing = place.before if began % STEPS == BEFORE else place.after
+        testimony.wrong_outside += told(kind, access, {backing.word(kind)}) in BUGS
 
 
-def _rehearsed(case: Case, host: Machine) -> tuple[list[Region], SlotSet, SlotSet]:
-    """The requests that are accepted, and the slots of address space 0 before the list and behind it."""
+def _rehearsed(case: Case, host: Machine) -> tuple[list[Region], int, SlotSet, SlotSet]:
+    """The requests that are accepted, the errno of the first that is not, and address space 0 before and behind."""
     rehearsal = Rehearsal(case.machine, host)
     accepted: list[Region] = []
     for i, region in enumerate(case.given):
@@ -142,8 +154,10 @@ def _rehearsed(case: Case, host: Machine) -> tuple[list[Region], SlotSet, SlotSe
             raise RefusedGiven(i, errorcode[errno])
         accepted.append(region)
     before = rehearsal.slots()[0]
+    errno = 0
     for i, region in enumerate(case.named()):
-        if rehearsal.answer(region, f"entry {i}"):
+        errno = rehearsal.answer(region, f"entry {i}")
+        if errno:
             break
         accepted.append(region)
-    return accepted, before, rehearsal.slots()[0]
+    return accepted, errno, before, rehearsal.slots()[0]
