@@ -74,7 +74,7 @@ def kvm(path: str = KVM) -> list[Offer]:
         else Offer(
             "region2",
             False,
-            "ENOTTY to KVM_SET_USER_MEMORY_REGION2 (Linux 6.8 and later have it)",
+            "KVM_SET_USER_MEMORY_REGION2 says nothing of slots (before Linux 6.8, or without guest_memfd for such VMs)",
             "nothing: slots are read back without it, too",
         ),
         Offer("list", True, "KVM_SET_USER_MEMORY_REGION_LIST, for engine kvm-list")

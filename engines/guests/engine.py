@@ -13,6 +13,7 @@ from typing import TextIO
 
 from engines.catalogue import MACHINES, engine_named
 from engines.guests.applying import machine_request, machine_told, outcome_of, request
+from engines.guests.console import Console
 from engines.guests.frames import Frame, Kind
 from engines.guests.guest import DIED, Guest, Lost
 from engines.guests.plan import Plan
@@ -102,8 +103,18 @@ class Guests:
 
     def lost(self, lost: Lost) -> None:
         """Count a loss and tell of it."""
-        self.counts[lost.how] += 1
-        self._say("\n".join((f"{lost.how}: {lost.why} (case {self._cases} of this guest)", *lost.lines)))
+        self._tell(lost.how, lost.why, lost.lines)
+
+    def harmed(self, outcome: Outcome) -> None:
+        """Count and tell of a guest that has answered and is not to be used again; and stop it."""
+        console = self._guest.console if self._guest is not None else Console()
+        how = outcome.ended if outcome.ended != "returned" else "suspect"
+        self._tell(how, console.headline() or "says the engine inside", tuple(console.oops))
+        self.drop()
+
+    def _tell(self, how: str, why: str, lines: tuple[str, ...]) -> None:
+        self.counts[how] += 1
+        self._say("\n".join((f"{how}: {why} (case {self._cases} of this guest)", *lines)))
 
     def _booted(self) -> Guest:
         tries = 0
@@ -160,7 +171,7 @@ class GuestEngine:
         # A simulated kernel that hangs does no harm to the real one around it.
         suspect = suspect or self._guests.oopsed() or (self.name in MACHINES and outcome.ended != "returned")
         if suspect:
-            self._guests.drop()
+            self._guests.harmed(outcome)
         return outcome, suspect
 
 

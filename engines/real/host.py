@@ -29,7 +29,7 @@ class Host:
     release: str
     machine: Machine
     region2: bool
-    """KVM_SET_USER_MEMORY_REGION2, 6.8 and later: slots can be asked about without a change."""
+    """Whether KVM_SET_USER_MEMORY_REGION2 tells of slots: since 6.8, where ordinary VMs may have guest_memfd (b.8)."""
     region_list: bool
     """KVM_SET_USER_MEMORY_REGION_LIST: a kernel with the series."""
 
@@ -103,5 +103,5 @@ def _has_region2(vm: Vm, page: int) -> bool:
 
 
 def _has_region_list(vm: Vm) -> bool:
-    """Whether the list ioctl is there, by a list of no entries, which changes nothing."""
-    return ioctl(vm.fd, _SET_USER_MEMORY_REGION_LIST, bytes(8)) != -ENOTTY
+    """Whether the list ioctl is there, by a list at no address, of which it cannot even read the header."""
+    return ioctl(vm.fd, _SET_USER_MEMORY_REGION_LIST, 0) != -ENOTTY

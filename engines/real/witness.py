@@ -46,6 +46,8 @@ class Witness:
             self._backed: Backed = backed(case, accepted)
             opening.callback(self._backed.memory.close)
             _, _, self._before, self._after = _rehearsed(self._backed.case, host)
+            if not self._before and not self._after:
+                raise Unfit("there is no memory before the list and none after it: expected some for a vCPU to look at")
             kvm = opened(path)
             opening.callback(os.close, kvm)
             vm = self._vm = opening.enter_context(Vm(kvm))

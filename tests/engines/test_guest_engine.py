@@ -176,7 +176,7 @@ def test_a_loss_that_a_fresh_guest_does_not_share_is_counted_and_is_no_outcome(
 
 
 def test_a_case_that_leaves_an_oops_behind_is_tried_again_in_a_fresh_guest(
-    case_of: Callable[..., Case], guests_of: Making
+    case_of: Callable[..., Case], guests_of: Making, said: io.StringIO
 ) -> None:
     guests, kernel = guests_of(fatal="oops")
     engine = guests.named("rfc-v1")
@@ -185,6 +185,7 @@ def test_a_case_that_leaves_an_oops_behind_is_tried_again_in_a_fresh_guest(
     assert len(kernel.boots()) == 2
     engine.apply(case_of(*LISTS["accepted"]))
     assert len(kernel.boots()) == 3
+    assert "guest: suspect: BUG: kernel NULL pointer dereference, address: 0000000000000010 (case 1" in said.getvalue()
 
 
 def test_a_quick_engine_does_not_try_again(case_of: Callable[..., Case], guests_of: Making) -> None:

@@ -148,6 +148,8 @@ def test_what_a_reader_of_a_real_mode_cpu_cannot_reach_is_said(host: Host, case_
         Witness(high)
     with pytest.raises(Unfit, match="0 pages of memory"):
         Witness(case_of("apply slot=0 size=0"))
+    with pytest.raises(Unfit, match="no memory before the list and none after it"):
+        Witness(case_of("apply slot=0 gpa=0x0 size=0x1000 hva=0x0", "apply slot=0 size=0"))
     with pytest.raises(Unfit, match="address space 0"):
         Witness(case_of("apply slot=1:0 gpa=0x0 size=0x1000 hva=0x0"))
     with pytest.raises(Unfit, match="fault copy"):

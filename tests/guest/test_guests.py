@@ -18,6 +18,7 @@ from engines.guests.engine import Guests
 from engines.guests.guest import Guest, Lost
 from engines.guests.plan import Plan
 from engines.simulated.engines import Serial
+from fuzz.findings import Findings, settings_of
 from memslots.textreader import parse_case, read_case
 
 HOUSE = Path(__file__).parents[2]
@@ -76,7 +77,8 @@ def test_the_model_is_right_about_this_kernel(kernel_of: KernelOf, sameslots: Sa
     first = done.stdout.splitlines()[0]
     assert first.startswith(f"Linux {series}.")
     assert "address_spaces=0x2, page_size=0x1000, max_gfn=0xfffffff, user_slots=0x7ffc, readonly=0x1" in first
-    assert first.endswith({"6.1": "by the plain ioctl, undone", "6.12": "by REGION2"}[series])
+    # 6.12 has REGION2 and grants ordinary VMs no guest_memfd: it refuses the flag before it looks at any slot.
+    assert first.endswith("by the plain ioctl, undone")
     print(done.stdout)  # noqa: T201 - the counts, for whoever asks with -s
 
 
@@ -155,6 +157,17 @@ def test_no_guest_is_left_however_its_owner_ends(kernel_of: KernelOf, number: in
     assert not emulators()
 
 
+def tried(out: Path) -> int:
+    """How many trials the campaign in `out` has had so far."""
+    settings = settings_of(out)
+    if not settings:
+        return 0
+    findings = Findings(out, settings)
+    trials = findings.trials()
+    findings.close()
+    return trials
+
+
 def test_a_campaign_goes_on_when_its_guest_is_shot(kernel_of: KernelOf, tmp_path: Path) -> None:
     program = str(Path(sys.executable).parent / "sameslots")
     words = [program, "fuzz", "--guest", kernel_of("6.1"), "--engine", "kvm", "--backend", "random", "--seed", "1"]
@@ -162,9 +175,9 @@ def test_a_campaign_goes_on_when_its_guest_is_shot(kernel_of: KernelOf, tmp_path
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as campaign:
         log = tmp_path / "out/random.log"
         deadline = time.monotonic() + 300
-        while not emulators() and time.monotonic() < deadline:
+        # Not while it boots: then another is booted without a word.
+        while not tried(tmp_path / "out") and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(5)
         [emulator] = emulators()
         os.kill(emulator, signal.SIGKILL)
         out, _ = campaign.communicate()
