@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One trial: a case through the reference and through an engine, and what the oracles say of the two."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from engines.protocol import Engine
 from memslots.case import Case
 from memslots.outcome import Event, Outcome
 from oracles.bucket import bucket_of, parting_event
+from oracles.injected import as_failed, failure_of_its_own, spared
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
@@ -46,9 +48,14 @@ class Trial:
         self._oracles = asked(engine.shows)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
-        """Both outcomes and what the oracles say. Raises BadCase."""
+        """Both outcomes and what the oracles say; where faults strike, beside what they make right. Raises BadCase."""
         reference = self.reference.apply(case)
         outcome = self.engine.apply(case)
+        if case.faults:
+            if spared(reference, outcome):
+                reference = self.reference.apply(replace(case, faults=()))
+            elif failure_of_its_own(reference, outcome):
+                reference = as_failed(reference, outcome)
         return reference, outcome, judge(reference, outcome, self._oracles, self.policy)
 
     def verdict(self, case: Case) -> Verdict:

@@ -14,7 +14,7 @@ from memslots.errors import BadCase, BadInput, NotYet
 from memslots.machine import DEFAULT_MACHINE, Machine, machine_of
 from memslots.outcome import Outcome
 from memslots.region import FIELD_MAXIMA, NO_PADDING, Region
-from memslots.slot import SlotSets
+from memslots.slot import SlotSet, SlotSets
 from memslots.textwords import padding_of
 from memslots.uapi import U32, U64
 
@@ -94,8 +94,12 @@ def json_of_sets(sets: SlotSets | None) -> Json:
     """{"0": [[id, base_gfn, npages, userspace_addr, flags], ...], ...}, or None."""
     if sets is None:
         return None
-    # A slot's own as_id is the key it stands under.
-    return {str(as_id): [list(slot[1:]) for slot in slots] for as_id, slots in enumerate(sets)}
+    return {str(as_id): json_of_set(slots) for as_id, slots in enumerate(sets)}
+
+
+def json_of_set(slots: SlotSet) -> Json:
+    """[[id, base_gfn, npages, userspace_addr, flags], ...]: the as_id is told by what the set stands in."""
+    return [list(slot[1:]) for slot in slots]
 
 
 def json_of_generations(generations: Sequence[int]) -> Json:

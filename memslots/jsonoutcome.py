@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An outcome back from its JSON form: the inverse of `json_of_outcome`, and a longer form that loses nothing.
 
-The contract leaves out what only oracles and reports ask for: `before`, `mishaps` and `events`. Between two processes
+The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events` and `published`. Between two processes
 of this project they go along, under their own names.
 """
 
 from collections.abc import Callable, Mapping
 
 from memslots.errors import BadCase
-from memslots.jsonl import Json, json_of_outcome, json_of_sets
-from memslots.outcome import Change, Event, Outcome
+from memslots.jsonl import Json, json_of_outcome, json_of_set, json_of_sets
+from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.slot import Gfn, Slot, SlotSets
-
-_OURS = ("before", "mishaps", "events")
 
 
 def whole_json_of_outcome(outcome: Outcome) -> dict[str, Json]:
-    """The OUTCOME object of the contract with the three fields that the contract leaves out."""
+    """The OUTCOME object of the contract with the fields that the contract leaves out."""
     return {
         **json_of_outcome(outcome),
         "before": json_of_sets(outcome.before),
         "mishaps": _json_of_events(outcome.mishaps),
         "events": _json_of_events(outcome.events),
+        "published": _json_of_published(outcome.published),
     }
 
 
@@ -43,6 +42,12 @@ def _json_of_events(events: tuple[Event, ...] | None) -> Json:
     if events is None:
         return None
     return [[event.kind, event.phase, event.entry, event.change.name, event.detail] for event in events]
+
+
+def _json_of_published(published: tuple[Publication, ...] | None) -> Json:
+    if published is None:
+        return None
+    return [[as_id, json_of_set(slots), inhibited] for as_id, slots, inhibited in published]
 
 
 def _word(key: str, value: object) -> str:
@@ -118,6 +123,18 @@ def _event(key: str, value: list[object]) -> Event:
     return Event(kind, phase, _number(key, value[2]), Change[change], detail)
 
 
+def _published(key: str, value: object) -> tuple[Publication, ...]:
+    return tuple([_publication(key, _list(key, item)) for item in _list(key, value)])
+
+
+def _publication(key: str, value: list[object]) -> Publication:
+    if len(value) != 3:
+        raise BadCase(f"outcome.{key}: expected publications of three parts")
+    as_id = _number(key, value[0])
+    slots = tuple([_slot(key, as_id, item) for item in _list(key, value[1])])
+    return Publication(as_id, slots, _truth(key, value[2]))
+
+
 _READERS: Mapping[str, Callable[[str, object], object]] = {
     "ended": _word,
     "kind": _word,
@@ -140,4 +157,5 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "before": _sets,
     "mishaps": _events,
     "events": _events,
+    "published": _published,
 }

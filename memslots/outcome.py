@@ -4,7 +4,7 @@
 from enum import Enum
 from typing import NamedTuple
 
-from memslots.slot import SlotSets
+from memslots.slot import SlotSet, SlotSets
 
 
 class Change(Enum):
@@ -24,7 +24,8 @@ class Event(NamedTuple):
     """One step of an engine. `phase` is P1, P2 or P3, empty for the single ioctl; `entry` counts from 0.
 
     The kinds of a mishap: refuse, warn, stray (an edit of a set that does not hold the object, or holds it already),
-    damage (a memory error), unnoticed (an allocation that failed), early-publish (of half a list),
+    damage (a memory error), injected (a fault of the case is met; `detail` is its kind), unnoticed (an allocation that
+    failed), early-publish (of half a list),
     lock (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
     recorded events besides: lock, unlock, alloc, alloc failed, free, replace, publish.
     """
@@ -36,6 +37,17 @@ class Event(NamedTuple):
     detail: str = ""
 
 
+class Publication(NamedTuple):
+    """The active set of one address space as readers find it once it has been swapped in; INVALID is kept in flags.
+
+    `inhibited`: no reader ran while it stood.
+    """
+
+    as_id: int
+    slots: SlotSet
+    inhibited: bool = False
+
+
 UNSEEN: SlotSets = ()
 """`active` where nobody could look: no address space at all, which no machine has."""
 
@@ -44,8 +56,9 @@ class Outcome(NamedTuple):
     """What an engine saw. A field that an engine does not show is None; `active` is UNSEEN then.
 
     A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
-    `before` (the active sets when the call began), `mishaps` and `events` are for oracles and reports: mishaps are
-    the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of them.
+    `before` (the active sets when the call began), `mishaps`, `events` and `published` are for oracles and reports:
+    mishaps are the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of
+    them; `published` has every set that the call has made active, in order.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
     structures); or unknown, where the engine was told not to follow sets that have gone astray. `value` and `errno`
@@ -74,3 +87,9 @@ class Outcome(NamedTuple):
     publications: int | None = None
     mishaps: tuple[Event, ...] | None = None
     events: tuple[Event, ...] | None = None
+    published: tuple[Publication, ...] | None = None
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The kinds of the case's faults that the call has met, in order."""
+        return tuple([event.detail for event in self.mishaps or () if event.kind == "injected"])

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 
 from memslots.outcome import Outcome
+from oracles.injected import failure_of_its_own
 from oracles.mismatch import Allowance
 
 FEWER_PUBLICATIONS = Allowance(
@@ -16,11 +17,18 @@ PUBLICATIONS_OF_A_REFUSED_LIST = Allowance(
     "one at a time, what stands before the refused entry has been published; a batched ioctl that undoes it may have"
     " published nothing, or INVALID slots and the way back (contract I1, I3): the counts cannot be compared",
 )
-ALLOWANCES = (FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST)
+FAILURE_OF_ITS_OWN = Allowance(
+    "failure_of_its_own",
+    "batched-rfc-v1.md c.3 P0: a list ioctl copies a header and all entries, and allocates arrays, where one at a time"
+    " there is a copy for each request; a failure that it alone meets must be answered with its errno and undone (I1)",
+)
+ALLOWANCES = (FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST, FAILURE_OF_ITS_OWN)
 
 
 def allowed(reference: Outcome, outcome: Outcome) -> Iterator[Allowance]:
-    """The allowances that this pair of outcomes makes use of. What they do not cover, `invariants` finds."""
+    """The allowances that this pair of outcomes makes use of. What they do not cover, the oracles find."""
+    if outcome.mishaps and failure_of_its_own(reference, outcome):
+        yield FAILURE_OF_ITS_OWN
     if outcome.generation is None or reference.generation is None:
         return
     if outcome.generation == reference.generation or outcome.ended != "returned" or outcome.corrupt:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The call must answer what the reference answers at its first refusal, or 0."""
+"""The call must answer what the reference answers at its first refusal, or 0, and refuse the same entry."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,11 @@ NEEDS = frozenset(("ended", "value", "errno"))
 
 
 def error_codes(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mismatch]:
-    """At most one mismatch. A call that did not return answered nothing: that is for `survival`."""
+    """At most one mismatch. A call that did not return answered nothing: that is for `survival`.
+
+    Which entry is refused is compared where both tell, unless memory was made to run out: when an engine allocates
+    what an entry needs is its own affair.
+    """
     if outcome.ended != "returned":
         return
     if (outcome.value, outcome.errno) != (reference.value, reference.errno):
@@ -23,3 +27,12 @@ def error_codes(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterato
                 "got": {"value": outcome.value, "errno": outcome.errno},
             },
         )
+        return
+    ours, theirs = _refused_entry(outcome), _refused_entry(reference)
+    if ours != theirs and None not in (outcome.entry_errnos, reference.entry_errnos) and not outcome.failed:
+        yield Mismatch("error_codes", "index", {"expected": theirs, "got": ours})
+
+
+def _refused_entry(outcome: Outcome) -> int | None:
+    """The index of the first entry that was refused, as far as the outcome tells."""
+    return next((i for i, errno in enumerate(outcome.entry_errnos or ()) if errno), None)

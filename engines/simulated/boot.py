@@ -112,6 +112,7 @@ def boot_faithfully(case: Case, kernel: Kernel) -> None:
     if isinstance(kernel, RecordingKernel):
         kernel.events.clear()
     kernel.publications = 0
+    kernel.published.clear()
     kernel.areas_freed = False
     kernel.entry = None
     kernel.index = 0

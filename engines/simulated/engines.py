@@ -23,10 +23,12 @@ class Serial:
 
     It tries the entries that the list's header names. With `keep_going` it goes on after refusals, and tries
     every entry that the case gives: each alone, so there is no header.
+
+    What it publishes is there where events are asked for: the short cut keeps no such list.
     """
 
     name = "serial"
-    shows = SHOWS
+    shows = SHOWS - {"published"}
 
     def __init__(self, *, keep_going: bool = False) -> None:
         self.keep_going = keep_going
@@ -42,7 +44,9 @@ class Serial:
         kernel = RecordingKernel(case.machine) if record else Kernel(case.machine, LinkedMemslots)
         boot_faithfully(case, kernel)
         outcome = self._apply_on(kernel, case)
-        return outcome._replace(events=tuple(kernel.events)) if isinstance(kernel, RecordingKernel) else outcome
+        if isinstance(kernel, RecordingKernel):
+            return outcome._replace(events=tuple(kernel.events))
+        return outcome._replace(published=None)
 
     def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
         before = kernel.walk(0)

@@ -11,7 +11,7 @@ from engines.simulated.plain import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP, UNK
 from engines.simulated.plain_memory import PlainMemory
 from engines.simulated.plain_memslots import PlainMemslots, walk_since
 from memslots.case import Case
-from memslots.outcome import Change, Event, Outcome
+from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
 from memslots.uapi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
@@ -43,6 +43,7 @@ class PlainKernel:
         "memory",
         "mishaps",
         "pages",
+        "published",
         "rest",
         "slots_lock",
         "stray",
@@ -62,6 +63,7 @@ class PlainKernel:
         self.batch: list[Entry | None] = []
         self.memory = PlainMemory(rest.sets)
         self.mishaps: list[Event] = []
+        self.published: list[Publication] = []
         self.damage: tuple[str, ...] = ()
         self.slots_lock = False
         self.arch_lock: Event | None = None
@@ -111,8 +113,13 @@ class PlainKernel:
         invalid = Slot(as_id, slot_id, base, npages, hva, flags | KVM_MEMSLOT_INVALID)
         self.memory.shares(invalid, old)
         self._own(self.active, as_id, self.rest.sets).replace(invalid)
-        self.swaps[as_id] += 1
+        self.publishes(as_id)
         return invalid
+
+    def publishes(self, as_id: int) -> None:
+        """The active set of this address space has just been swapped in."""
+        self.swaps[as_id] += 1
+        self.published.append(Publication(as_id, self.active[as_id].walk()))
 
     def edit(self, entry: Entry, shared: list[PlainMemslots]) -> None:
         """The change of an entry in the inactive set, which is none of `shared` from now on."""
@@ -191,6 +198,8 @@ class PlainKernel:
             self.warned,
             sum(self.swaps) - sum(self.rest.swaps),
             tuple(self.mishaps),
+            None,
+            tuple(self.published),
         )
 
     def walk(self, before: SlotSets) -> SlotSets:

@@ -118,7 +118,7 @@ class PlainList(PlainKernel):
             if as_id not in published:
                 published.append(as_id)
                 self.active[as_id], self.inactive[as_id] = self.inactive[as_id], self.active[as_id]
-                self.swaps[as_id] += 1
+                self.publishes(as_id)
                 lock_taken = i, change
             if change is NO_OP:
                 self.slots_lock = True

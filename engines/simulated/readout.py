@@ -47,6 +47,7 @@ def outcome_of(
         warned,
         kernel.publications,
         tuple(kernel.mishaps),
+        published=tuple(kernel.published),
     )
 
 

@@ -27,6 +27,10 @@ class RecordingKernel(Kernel):
         super().mishap(kind, detail)
         self.note(kind, detail)
 
+    def injected(self, kind: str) -> None:
+        super().injected(kind)
+        self.note("injected", kind)
+
     def refused(self, errno: int, why: str) -> None:
         self.mishap("refuse", f"{errorcode.get(errno, '+1')}: {why}")
 

@@ -10,8 +10,8 @@ from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import Area, Memslots, SlotObject, named
 from memslots.machine import Machine
-from memslots.outcome import Change, Event
-from memslots.slot import Slot, SlotSets
+from memslots.outcome import Change, Event, Publication
+from memslots.slot import Slot, SlotSet, SlotSets
 from memslots.uapi import (
     KVM_MEMSLOT_INVALID,
 )
@@ -52,6 +52,7 @@ class Vm:
         self.slots_arch_lock = False
         self.nr_memslot_pages = 0
         self.publications = 0
+        self.published: list[Publication] = []
         self.allocated: list[SlotObject] = []
         self.bitmaps: list[Area] = []
         self.batch: Sequence[BatchEntry] = ()
@@ -89,12 +90,7 @@ class Vm:
 
     def walk(self, which: int) -> SlotSets:
         """What a walk of the gfn trees reaches: of the active sets (0) or the inactive ones (1)."""
-        return tuple(
-            [
-                tuple(sorted([o.slot for o in sets[idx ^ which].in_gfn_order()]))
-                for sets, idx in zip(self.sets, self.active_idx, strict=True)
-            ]
-        )
+        return tuple([_walk(sets[idx ^ which]) for sets, idx in zip(self.sets, self.active_idx, strict=True)])
 
     def replace(self, old: SlotObject | None, new: SlotObject | None) -> None:
         """Put `new` where `old` is in the inactive set (kvm_replace_memslot), in the kernel's order of steps.
@@ -139,6 +135,7 @@ class Vm:
         # synchronize_srcu_expedited: from here on no reader holds the previous set.
         published.generation = generation + len(self.sets)
         self.publications += 1
+        self.published.append(Publication(as_id, _walk(published)))
 
     # -- locks -----------------------------------------------------------------------------------------------
 
@@ -171,7 +168,15 @@ class Vm:
         if left is None:
             return False
         self.faults[kind] = left - 1
+        if left == 0:
+            self.injected(kind)
         return left == 0
+
+    def injected(self, kind: str) -> None:
+        """A fault of the case is met."""
+        entry = self.entry
+        change = Change.UNKNOWN if entry is None else entry.asked
+        self.mishaps.append(Event("injected", self.phase, self.index, change, kind))
 
     def new_slot(self, slot: Slot) -> SlotObject | None:
         """A new slot object, or None: no memory."""
@@ -246,3 +251,8 @@ class Vm:
         if self.slots_arch_lock:
             phase, index, entry = self._arch_lock_taken
             self.mishaps.append(Event("lock", phase, index, Change.UNKNOWN if entry is None else entry.asked))
+
+
+def _walk(memslots: Memslots) -> SlotSet:
+    """What a walk of the gfn tree reaches, by id."""
+    return tuple(sorted([o.slot for o in memslots.in_gfn_order()]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memslots.errors import BadCase
 from memslots.jsonl import json_of_outcome
 from memslots.jsonoutcome import outcome_from_json, whole_json_of_outcome
-from memslots.outcome import Change, Event, Outcome
+from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.slot import Gfn, Slot, SlotSets
 from memslots.uapi import U32, U64
 
@@ -31,6 +31,12 @@ def slot_sets(draw: st.DrawFn) -> SlotSets:
 EVENTS = st.lists(
     st.builds(Event, st.text(), st.text(), st.integers(-1, U32), st.sampled_from(Change), st.text()), max_size=3
 ).map(tuple)
+PUBLISHED = st.lists(
+    st.tuples(st.integers(0, 1), slot_sets(), st.booleans()).map(
+        lambda drawn: Publication(drawn[0], drawn[1][drawn[0]] if len(drawn[1]) > drawn[0] else (), drawn[2])
+    ),
+    max_size=3,
+).map(tuple)
 FIELDS: dict[str, st.SearchStrategy[object]] = {
     "ended": st.text(),
     "kind": st.text(),
@@ -43,6 +49,7 @@ FIELDS: dict[str, st.SearchStrategy[object]] = {
     "leaked": FRAMES,
     "publications": FRAMES,
     **dict.fromkeys(("before", "active", "inactive", "at_first_refusal"), slot_sets()),
+    "published": PUBLISHED,
     **dict.fromkeys(("mishaps", "events"), EVENTS),
     **dict.fromkeys(("slots_lock", "slots_arch_lock", "dangling", "corrupt", "warned"), st.booleans()),
 }
@@ -66,7 +73,7 @@ def test_an_outcome_comes_back_whole_from_the_longer_form(outcome: Outcome) -> N
 @UNHURRIED
 @given(OUTCOMES)
 def test_an_outcome_comes_back_from_the_contract_without_what_it_leaves_out(outcome: Outcome) -> None:
-    bare = outcome._replace(before=(), mishaps=None, events=None)
+    bare = outcome._replace(before=(), mishaps=None, events=None, published=None)
     assert outcome_from_json(json.loads(json.dumps(json_of_outcome(outcome)))) == bare
 
 
@@ -85,6 +92,9 @@ BAD_FIELDS = {
     '{"generation": [1]}': "outcome.generation: expected an object",
     '{"mishaps": [["refuse", "P1", 0, "GROW", ""]]}': "outcome.mishaps: expected one of CREATE",
     '{"mishaps": [["refuse", "P1", 0, [], ""]]}': "outcome.mishaps: expected a string",
+    '{"published": [[0, []]]}': "outcome.published: expected publications of three parts",
+    '{"published": [[0, [[1]], false]]}': "outcome.published: expected slots of five numbers",
+    '{"published": [[0, [], 1]]}': "outcome.published: expected true or false",
     '{"events": [[]]}': "outcome.events: expected events of five parts",
 }
 

@@ -171,7 +171,8 @@ def test_each_allowance_is_met_and_counted() -> None:
 given slot=0 gpa=0x0 size=0x10000 hva=0x100000000000
 apply slot=0 size=0 invalidate
 apply slot=0 gpa=0x0 size=0x20000 hva=0x100000000000""")
-    for each in (resize, REFUSED):
+    copied = case("apply slot=0 gpa=0x0 size=0x1000 hva=0x100000000000\nfault copy=1")
+    for each in (resize, REFUSED, copied):
         met |= set(judged(Serial().apply(each), RfcV1().apply(each)).allowances)
     assert met == set(ALLOWANCES)
 
