@@ -15,7 +15,7 @@ from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
 from fuzz.layout import spread, spread_head
 from fuzz.profiles import Profile, profile
-from memslots.case import Case
+from memslots.case import FAULT_KINDS, Case, Faults
 from memslots.machine import PROFILES, Machine, machine_of
 from memslots.region import NO_PADDING, Region
 from memslots.slot import Slot
@@ -37,6 +37,10 @@ MACHINES: tuple[Machine, ...] = (
     PROFILES["linux-6.18"],
     machine_of("linux-6.1", {"readonly": 0}),
 )
+FAULTY = frozenset((26, 27))
+"""The header kinds of a list during whose call something fails; the header itself tells the truth."""
+_KINDS = tuple(FAULT_KINDS)
+_NO_KIND = 31
 NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 """Values of nent at the limits of the list ioctl, and at none."""
 
@@ -44,10 +48,12 @@ NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
     """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0.
 
-    With `machine` it is one for that machine, whatever the choices say of it.
+    With `machine` it is one for that machine, whatever the choices say of it, and without faults: a machine that is
+    not for the choices to name is a real one, and fails when it likes.
     """
     head = choices[0] if choices else 0
     profile_number, machine_number, given_choices, kind, value = spread_head(head)
+    real = machine is not None
     machine = machine or MACHINES[machine_number]
     grammar = Grammar(machine, profile(profile_number))
     for choice in choices[1 : 1 + given_choices]:
@@ -57,7 +63,8 @@ def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
         grammar.add(choice)
     apply = tuple(grammar.regions)
     nent, header_flags = _header(kind, value, len(apply))
-    return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags)
+    faults = _faults(value) if kind in FAULTY and not real else ()
+    return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags, faults)
 
 
 def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
@@ -72,6 +79,22 @@ def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
         case 28:
             return entries, 1 << (value & 31)
     return entries, 0
+
+
+def _faults(value: int) -> Faults:
+    """One fault, or two of different kinds; the first opportunities to fail are the likeliest."""
+    kind, n, other, m, late = value & 7, value >> 3 & 7, value >> 6 & 31, value >> 11 & 3, value >> 13 & 1
+    faults = {_KINDS[kind % len(_KINDS)]: n if late else n & 1}
+    if other < len(_KINDS):
+        faults[_KINDS[other]] = m
+    return tuple(sorted(faults.items()))
+
+
+def spelt_faults(faults: Faults) -> int:
+    """The header value that says these faults, as far as there is one: two of them, near the beginning."""
+    (kind, n), (other, m) = (*faults, ("", 0), ("", 0))[:2]
+    second = _KINDS.index(other) if other else _NO_KIND
+    return _KINDS.index(kind) | min(n, 7) << 3 | second << 6 | min(m, 3) << 11 | 1 << 13
 
 
 class Grammar:

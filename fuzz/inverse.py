@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fuzz.grammar import MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of
+from fuzz.grammar import FAULTY, MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of, spelt_faults
 from fuzz.layout import (
     BASE,
     FLAGS,
@@ -55,6 +55,8 @@ def choices_of(case: Case) -> list[int]:
 def _header(case: Case) -> int:
     """The header bits that say what the case's nent and header flags say, as far as there are such."""
     entries = len(case.apply)
+    if case.faults:
+        return HEADER_KIND.saying(min(FAULTY)) | HEADER_VALUE.saying(spelt_faults(case.faults))
     if case.header_flags:
         return HEADER_KIND.saying(28) | HEADER_VALUE.saying(case.header_flags.bit_length() - 1)
     if case.nent is None:
@@ -144,6 +146,7 @@ def _named_by_order(case: Case) -> Case:
         machine=case.machine,
         nent=case.nent,
         header_flags=case.header_flags,
+        faults=case.faults,
     )
 
 

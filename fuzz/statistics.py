@@ -29,7 +29,8 @@ def counted(trial: Trial, seed: int, cases: int) -> dict[str, Counter[str]]:
     """In how many cases each thing occurs, by kind of thing."""
     rng = Random(seed)
     counters: dict[str, Counter[str]] = {
-        kind: Counter() for kind in ("changes", "answers of serial", "the case", "engine ended", "parting", "buckets")
+        kind: Counter()
+        for kind in ("changes", "answers of serial", "the case", "engine ended", "faults met", "parting", "buckets")
     }
     for _ in range(cases):
         case = case_of(drawn_choices(rng))
@@ -42,6 +43,7 @@ def counted(trial: Trial, seed: int, cases: int) -> dict[str, Counter[str]]:
         counters["the case"].update(_traits(case))
         counters["engine ended"].update([how_ended(verdict.outcome)])
         counters["parting"].update(_partings(verdict))
+        counters["faults met"].update(verdict.outcome.failed)
         counters["buckets"].update({finding.bucket for finding in verdict.findings} or {"none"})
     return counters
 
@@ -65,6 +67,7 @@ def _traits(case: Case) -> set[str]:
         "header flags": case.header_flags != 0,
         "padding": any(region.padding != NO_PADDING for region in case.apply),
         "invalidate_slot above 1": any(region.invalidate_slot > 1 for region in case.apply),
+        **{f"fault {kind}": True for kind, _ in case.faults},
         f"profile {case.machine.profile}": True,
         "max_gfn": "max_gfn" in case.machine.overrides(),
         "no readonly support": not case.machine.readonly,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An outcome back from its JSON form: the inverse of `json_of_outcome`, and a longer form that loses nothing.
 
-The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events` and `published`. Between two processes
-of this project they go along, under their own names.
+The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events` and `published`. Between
+two processes of this project they go along, under their own names.
 """
 
 from collections.abc import Callable, Mapping

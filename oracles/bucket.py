@@ -39,6 +39,9 @@ def parting_event(mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> E
     None if neither knows of one, which takes an engine that goes wrong smoothly, or shows no mishaps.
     """
     mishaps = outcome.mishaps or ()
+    if outcome.failed and (unnoticed := _first(mishaps, "unnoticed")):
+        # The call had to end there. What else it does is found without the failure, too.
+        return unnoticed
     if outcome.corrupt:
         root = _root_of_corruption(mishaps)
         damage = _first(mishaps, "damage")

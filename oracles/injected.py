@@ -19,7 +19,7 @@ def failure_of_its_own(reference: Outcome, outcome: Outcome) -> bool:
 
 
 def spared(reference: Outcome, outcome: Outcome) -> bool:
-    """Whether the reference alone has met a failure: what the engine did is right if a reference without faults does it."""
+    """Whether the reference alone has met a failure: then a reference without faults says what is right."""
     return bool(reference.failed) and not outcome.failed
 
 

@@ -44,7 +44,8 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
         case "warn", "":
             return "The copy of the entries is larger than INT_MAX bytes: kvmalloc fires a WARN."
         case "unnoticed", _:
-            return "kcalloc returns NULL for so many entries and is tested with IS_ERR: the NULL is used as the array."
+            many = "" if outcome.failed else " for so many entries"
+            return f"kcalloc returns NULL{many} and is tested with IS_ERR: the NULL is used as the array."
         case "stray", _:
             return (
                 f"{parting.phase} replaces the object of {change} in a set that does not hold it any more (or holds"

@@ -23,7 +23,8 @@ from fuzz.signature import changes_of
 from fuzz.statistics import counted, statistics_of
 from fuzz.strategies import cases
 from fuzz.trial import Trial
-from memslots.case import Case
+from memslots.case import FAULT_KINDS, Case
+from memslots.machine import DEFAULT_MACHINE
 from memslots.region import FIELD_MAXIMA, Region
 from memslots.slot import slot_of
 from memslots.uapi import PADDING_BYTES, TASK_SIZE_MAX, U32
@@ -114,12 +115,14 @@ def statistics() -> dict[str, Counter[str]]:
                 "profile linux-6.18",
                 "max_gfn",
                 "no readonly support",
+                *(f"fault {kind}" for kind in FAULT_KINDS),
             )
         ],
         *[
             ("engine ended", ended)
             for ended in ("ok", "EINVAL", "EEXIST", "EIO", "ENOMEM", "hung", "corrupt", "returned-1")
         ],
+        *[("faults met", kind) for kind in FAULT_KINDS],
         *[("engine ended", f"crashed-{kind}") for kind in ("bug", "null-dereference")],
         *[
             ("parting", parting)
@@ -274,3 +277,10 @@ def test_the_slots_that_a_drawn_case_begins_with_are_those_that_its_given_leaves
         assert applied is not handed_over
         assert state(handed_over) == state(applied)
         assert walk == walk_of_applied
+
+
+def test_a_real_machine_is_given_no_faults() -> None:
+    rng = Random(3)
+    choices = [drawn_choices(rng) for _ in range(500)]
+    assert any(case_of(each).faults for each in choices)
+    assert not any(case_of(each, DEFAULT_MACHINE).faults for each in choices)

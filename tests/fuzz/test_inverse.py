@@ -3,14 +3,16 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 
 from engines.simulated.engines import RfcV1, Serial
-from fuzz.grammar import case_of
+from fuzz.grammar import case_of, memory_of
 from fuzz.inverse import choices_of
 from fuzz.strategies import cases
 from fuzz.trial import Trial
-from memslots.case import Case
+from memslots.case import Case, Faults
+from memslots.region import Region
 from memslots.textreader import parse_case, read_case
 
 CORPUS = Path(__file__).parent.parent.parent / "corpus"
@@ -63,3 +65,9 @@ def test_each_address_space_has_ids_of_its_own() -> None:
     given = [f"given slot={i % 2}:{i} gpa={i:#x}000 size=0x1000 hva=0x{10000 + i}000" for i in range(7)]
     apply = [f"apply slot={i % 2}:{i} gpa={i:#x}000 size=0x1000 hva=0x{10000 + i}000" for i in range(7, 16)]
     assert buckets(case_of(choices_of(parse_case(["slots 1", *given, *apply]).case))) == set()
+
+
+@pytest.mark.parametrize("faults", [(("copy", 0),), (("slot", 7),), (("array", 2), ("prepare", 3))])
+def test_faults_near_the_beginning_are_spelt(faults: Faults) -> None:
+    case = Case((Region(0, 0, 0x1000, 0x1000, memory_of(0, 0)),), faults=faults)
+    assert case_of(choices_of(case)) == case

@@ -109,3 +109,10 @@ def test_the_entry_that_is_refused_must_be_the_one_that_the_reference_refuses() 
     assert findings[0].mismatch.facts == {"expected": 1, "got": 0}
     untold = other._replace(entry_errnos=None)
     assert Trial(Serial(), Answering(untold)).verdict(refused).findings == ()
+
+
+def test_a_list_that_does_not_notice_a_failure_parts_from_the_reference_there() -> None:
+    unnoticed = case(f"{GIVEN}apply slot=0 size=0 invalidate\nfault array=1")
+    findings = Trial(Serial(), RfcV1()).verdict(unnoticed).findings
+    assert "survival ENOMEM crashed-null-dereference UNKNOWN unnoticed" in {finding.bucket for finding in findings}
+    assert {finding.parting.kind for finding in findings if finding.parting} == {"unnoticed"}
