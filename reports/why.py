@@ -9,6 +9,8 @@ from errno import EIO
 from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
+_NO_EVENTS = "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
+_LOG_ALONE = "Of the call only the kernel's log tells: why it answers otherwise than the reference, its kernel knows."
 _LEFT_BEHIND = {
     "left-invalid": "nobody takes back the INVALID copies that were published before",
     "sets-differ": "what was edited into the inactive set alone stays there: the two sets part for good",
@@ -22,7 +24,7 @@ _LEFT_BEHIND = {
 def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     """One sentence. `parting` is the event of the bucket, `outcome` the engine's."""
     if outcome.mishaps is None:
-        return "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
+        return _NO_EVENTS
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
     change = _CHANGES[parting.change]
@@ -97,7 +99,7 @@ def _crash_in_p2(outcome: Outcome) -> str:
 def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
     """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
     if parting.phase == "":
-        return _refused_outside_the_passes(change, outcome)
+        return _refused_outside_the_passes(parting, change, outcome)
     if parting.change is Change.NO_OP:
         return (
             "P1 takes a flagged no-op for an error: 'nothing to change' is the value 1, and the call returns it at"
@@ -128,9 +130,13 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
 
 
-def _refused_outside_the_passes(change: str, outcome: Outcome) -> str:
+def _refused_outside_the_passes(parting: Event, change: str, outcome: Outcome) -> str:
     if outcome.entry_errnos is not None:
         return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
+    mishaps = outcome.mishaps or ()
+    if parting not in mishaps and (outcome.errno or (mishaps and not any(event.phase for event in mishaps))):
+        # The refusal is the reference's, and the engine has none to compare it with: it cannot see them.
+        return _LOG_ALONE
     if outcome.errno:
         return "The list ioctl refuses before it looks at any entry: nent, or a copy from user space."
     return (
