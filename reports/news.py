@@ -13,8 +13,13 @@ def slot_name(slot: Slot) -> str:
 
 
 def place_of(slot: Slot) -> str:
-    """`0x10..0x1f`: the first gfn and the last."""
-    return f"{slot.base_gfn:#x}..{slot.end_gfn - 1:#x}"
+    """`0x10..0x1f`: the first gfn and the last; one alone where they are one."""
+    return gfns(slot.base_gfn, slot.npages)
+
+
+def gfns(first: int, npages: int) -> str:
+    """The same of a range that is no slot's."""
+    return f"{first:#x}" if npages == 1 else f"{first:#x}..{first + npages - 1:#x}"
 
 
 def news(before: SlotSet, after: SlotSet) -> list[str]:
@@ -41,8 +46,7 @@ def _invalid(slot: Slot) -> str:
 
 
 def _changes(old: Slot, new: Slot) -> Iterator[str]:
-    turned = (old.flags ^ new.flags) & KVM_MEMSLOT_INVALID
-    if turned:
+    if (old.flags ^ new.flags) & KVM_MEMSLOT_INVALID:
         yield "turns INVALID" if new.flags & KVM_MEMSLOT_INVALID else "is valid again"
     if (old.base_gfn, old.npages) != (new.base_gfn, new.npages):
         yield f"is at {place_of(new)} instead of {place_of(old)}"

@@ -4,6 +4,7 @@
 The sentences speak of the list ioctl as posted (RFC, 9 Sep 2022); P1, P2 and P3 are its passes.
 """
 
+from collections.abc import Iterable
 from errno import EIO
 
 from memslots.outcome import Change, Event, Outcome
@@ -68,6 +69,15 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
         case "crashed", _:
             return _crash_in_p2(outcome)
     return _refusal(mismatch, parting, change, outcome)
+
+
+def merged(reasons: Iterable[str]) -> list[str]:
+    """The sentences, those that begin alike told as one."""
+    tails: dict[str, list[str]] = {}
+    for reason in reasons:
+        head, _, tail = reason.removesuffix(".").partition("; ")
+        tails.setdefault(head, []).extend([tail] if tail else [])
+    return ["; ".join([head, *ends]) + "." for head, ends in tails.items()]
 
 
 def _crash_in_p3(parting: Event) -> str:
