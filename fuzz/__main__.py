@@ -18,6 +18,7 @@ def main() -> NoReturn:
             explain,
             guest_command,
             import_command,
+            report_command,
             reproduce,
             search,
             witness_command,

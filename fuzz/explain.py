@@ -2,6 +2,7 @@
 """The command that tells how a mismatch comes about: explain."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from memslots.case import Case
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput
 from memslots.expectation import MismatchExpected
+from memslots.outcome import Outcome
 from memslots.textreader import read_case
 from oracles.policy import Policy
 from reports.narrative import Told, narrative
@@ -70,13 +72,33 @@ def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tu
     parting = next((each.parting for each in verdict.findings), None)
     told = Told(
         reference.name,
-        reference.apply(case, record=True),
+        _recorded(case, reference, verdict.reference),
         engine.name,
         engine.apply(case, record=True),
         parting,
         tuple(reasons),
     )
     return verdict, told
+
+
+def _recorded(case: Case, reference: Engine, judged: Outcome) -> Outcome:
+    """The reference's outcome that was judged by, with its events; without, where the trial has made it up.
+
+    With faults it is not always that of the case: what only the engine meets is judged otherwise (`Trial.judge`).
+    """
+    outcome = reference.apply(case, record=True)
+    if not case.faults or _alike(outcome, judged):
+        return outcome
+    outcome = reference.apply(replace(case, faults=()), record=True)
+    return outcome if _alike(outcome, judged) else judged
+
+
+def _alike(recorded: Outcome, judged: Outcome) -> bool:
+    return all(
+        getattr(recorded, field) == getattr(judged, field)
+        for field in Outcome._fields
+        if field not in ("events", "mishaps", "published")
+    )
 
 
 def _lines(title: str, verdict: Verdict, told: Told) -> Iterator[str]:

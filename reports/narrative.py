@@ -121,7 +121,7 @@ def _shown(steps: Sequence[Step], parting: int | None) -> set[int]:
 
 def _title(step: Step) -> str:
     if step.entry is None:
-        return step.phase
+        return step.phase or "before any entry"
     change = "" if step.change is Change.UNKNOWN else f", {step.change.name}"
     return f"{step.phase + ', ' if step.phase else ''}entry {step.entry}{change}"
 

@@ -16,7 +16,7 @@ _MOST_SLOTS = 16
 
 
 def request_lines(regions: Sequence[Region], asked: Sequence[Change] | None, width: int) -> list[str]:
-    """A line for each request, or more where it is wide. With `asked`: what each entry is, and whether it is flagged."""
+    """A line for each request, or more where it is wide; with `asked`, what each entry is and whether it is flagged."""
     rows = [_row(i, region, asked) for i, region in enumerate(regions[:_MOST_REQUESTS])]
     heads = (*(("entry", "change") if asked is not None else ("given",)), *_HEADS)
     if asked is not None:
@@ -25,10 +25,12 @@ def request_lines(regions: Sequence[Region], asked: Sequence[Change] | None, wid
     # The last column says of most entries nothing: it stands in a table only where it says something.
     flagged = any(region.invalidate_slot for region in regions)
     table = [row if flagged or asked is None else row[:-1] for row in [heads, *rows]]
-    table[0] = tuple("inv" if head == "invalidate_slot" else head for head in table[0])
+    table[0] = tuple({"invalidate_slot": "inv", "entry": "#"}.get(head, head) for head in table[0])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    if sum(widths) + 2 * (len(widths) - 1) <= width and not any(region.padding != NO_PADDING for region in regions):
-        lines = ["  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in table]
+    room = width - sum(widths)
+    between = next((blanks for blanks in ("  ", " ") if len(blanks) * (len(widths) - 1) <= room), None)
+    if between and not any(region.padding != NO_PADDING for region in regions):
+        lines = [between.join(map(str.ljust, row, widths)).rstrip() for row in table]
         if flagged and asked is not None:
             more.append("inv: invalidate_slot")
         return [*lines, *more]

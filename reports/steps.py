@@ -21,7 +21,7 @@ _LOCKS = ("lock", "unlock")
 class Step(NamedTuple):
     """What the engine did for one entry in one phase; `change` is UNKNOWN where it was none's turn.
 
-    `entry` is None where locks alone were taken or released, between two entries. `events` are the step's own.
+    `entry` is None where it was no entry's turn: before the first one, or where locks alone were taken or released. `events` are the step's own.
     """
 
     phase: str
@@ -49,7 +49,9 @@ def _steps(outcome: Outcome, reader: "_Reader") -> list[Step]:
         events = tuple(group)
         known = [event.change for event in events if event.change is not Change.UNKNOWN]
         kinds = [event.kind for event in events]
-        between = set(kinds) <= set(_LOCKS) and len(set(kinds)) == 1 and bool(phase)
+        # A list call that is in no pass yet has come to no entry.
+        before_any = not phase and outcome.entry_errnos is None
+        between = before_any or set(kinds) <= set(_LOCKS) and len(set(kinds)) == 1 and bool(phase)
         steps.append(
             Step(
                 phase,

@@ -28,7 +28,14 @@ _WORST_FIRST = {
     "balance leaked": "leaks an object",
     "invariants page-count": "miscounts nr_memslot_pages",
 }
-_ENDS = {"hung": "hangs", "looped": "loops for ever", "crashed": "crashes"}
+_ENDS = {
+    "hung": "hangs",
+    "looped": "loops for ever",
+    "crashed": "crashes",
+    "crashed null-dereference": "dereferences NULL",
+    "crashed bug": "hits a BUG",
+    "crashed use-after-free": "dies of a use after free",
+}
 
 
 def subject_of(who: str, found: Sequence[tuple[Mismatch, Event | None]], outcome: Outcome) -> str:
@@ -50,7 +57,7 @@ def _rank(mismatch: Mismatch) -> int:
 
 def _what(mismatch: Mismatch, outcome: Outcome) -> str:
     if mismatch.oracle == "survival":
-        return _ENDS.get(outcome.ended, outcome.ended) + (f", {outcome.kind}" if outcome.kind else "")
+        return _ENDS[f"{outcome.ended} {outcome.kind or ''}".rstrip()]
     if mismatch.oracle == "error_codes" and not mismatch.what:
         return f"answers {_answer(outcome)} where one at a time does not"
     name = f"{mismatch.oracle} {mismatch.what}".strip()
