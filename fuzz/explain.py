@@ -84,13 +84,13 @@ def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tu
 def _recorded(case: Case, reference: Engine, judged: Outcome) -> Outcome:
     """The reference's outcome that was judged by, with its events; without, where the trial has made it up.
 
-    With faults it is not always that of the case: what only the engine meets is judged otherwise (`Trial.judge`).
+    It is not always that of the case: with faults, for one, what only the engine meets is judged otherwise.
     """
-    outcome = reference.apply(case, record=True)
-    if not case.faults or _alike(outcome, judged):
-        return outcome
-    outcome = reference.apply(replace(case, faults=()), record=True)
-    return outcome if _alike(outcome, judged) else judged
+    for tried in (case, replace(case, faults=())):
+        outcome = reference.apply(tried, record=True)
+        if _alike(outcome, judged):
+            return outcome
+    return judged
 
 
 def _alike(recorded: Outcome, judged: Outcome) -> bool:

@@ -138,13 +138,17 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
         tuple((_titled(each), _source(each)) for each in (reference, engine)),
         (" ".join(["sameslots show", *options, shown]),),
         tuple(
-            [f"{path.stem}.slots  the case", f"{path.stem}.svg  a memory map of all of this", program_line]
+            [
+                f"{path.stem}.slots: the case",
+                f"{path.stem}.svg: a memory map, before, after and on the way",
+                program_line,
+            ]
             if out
             else [program_line]
         ),
         tuple(_versions(file.case, reference, engine)),
     )
-    return _Written(document_of(bug), attached)
+    return _Written(document_of(bug)._replace(picture=f"{path.stem}.svg" if out else ""), attached)
 
 
 def _program(file: CaseFile, path: Path, engine: str, policy: Policy, out: Path | None) -> tuple[str, str]:
@@ -159,7 +163,7 @@ def _program(file: CaseFile, path: Path, engine: str, policy: Policy, out: Path 
         return "", f"no C program: {error}"
     if out is None:
         return text, f"a C program of it: sameslots reproduce --ioctl {ioctl} {path}"
-    return text, f"{name}  a program that asks a real kernel; see its head before it is run"
+    return text, f"{name}: a program that asks a real kernel; see its head before it is run"
 
 
 def _asked_for(case: Case) -> Iterator[Change]:

@@ -3,7 +3,7 @@
 to see it oneself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -57,15 +57,19 @@ def document_of(bug: Bug) -> Document:
         Section("What readers saw on the way", (), tuple(_seen(bug))),
         Section("Step by step", (), tuple(story(told, INNER))),
         Section("Why", told.reasons),
-        Section("Findings", (), tuple(line for *_, bucket in bug.found for line in wrapped(bucket, INNER, "", "    "))),
+        Section("Findings", (), _folded(bucket for *_, bucket in bug.found)),
         Section("To see it", (), bug.commands),
-        Section("Attached", (), bug.attached),
-        Section("Versions", (), tuple(line for each in bug.versions for line in wrapped(each, INNER, "", "    "))),
+        Section("Attached", (), _folded(bug.attached)),
+        Section("Versions", (), _folded(bug.versions)),
     ]
     return Document(
         subject_of(told.engine_name, findings, told.engine),
         tuple(section for section in sections if section.paragraphs or section.lines),
     )
+
+
+def _folded(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(line for each in lines for line in wrapped(each, INNER, "", "    "))
 
 
 def _opening(bug: Bug) -> Iterator[str]:

@@ -24,10 +24,11 @@ class Section(NamedTuple):
 
 
 class Document(NamedTuple):
-    """The subject, which is one line, and what there is to say."""
+    """The subject, which is one line, what there is to say, and the file of a picture, if one goes with it."""
 
     subject: str
     sections: tuple[Section, ...]
+    picture: str = ""
 
 
 def as_text(document: Document) -> str:
@@ -38,8 +39,11 @@ def as_text(document: Document) -> str:
 def as_markdown(document: Document) -> str:
     """The document as Markdown; what is shown as it is stands in fenced blocks."""
     lines = [f"# {_quoted(document.subject)}"]
+    picture = [f"![memory map](<{re.sub('[<>]', '', _plain(document.picture))}>)"] if document.picture else []
     for section in document.sections:
         if section.heading:
+            if picture:
+                lines += ["", picture.pop()]
             lines += ["", f"## {_quoted(section.heading)}"]
         for paragraph in section.paragraphs:
             lines += ["", *wrapped(_quoted(_plain(paragraph)), 100)]

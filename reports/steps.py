@@ -19,9 +19,10 @@ _LOCKS = ("lock", "unlock")
 
 
 class Step(NamedTuple):
-    """What the engine did for one entry in one phase; `change` is UNKNOWN where it was none's turn.
+    """What the engine did for one entry in one phase, clause by clause; `change` is UNKNOWN where none was known yet.
 
-    `entry` is None where it was no entry's turn: before the first one, or where locks alone were taken or released. `events` are the step's own.
+    `entry` is None where it was no entry's turn: before the first, or where locks alone were taken or released.
+    `events` are the step's own.
     """
 
     phase: str
@@ -51,7 +52,7 @@ def _steps(outcome: Outcome, reader: "_Reader") -> list[Step]:
         kinds = [event.kind for event in events]
         # A list call that is in no pass yet has come to no entry.
         before_any = not phase and outcome.entry_errnos is None
-        between = before_any or set(kinds) <= set(_LOCKS) and len(set(kinds)) == 1 and bool(phase)
+        between = before_any or (set(kinds) <= set(_LOCKS) and len(set(kinds)) == 1 and bool(phase))
         steps.append(
             Step(
                 phase,
@@ -133,6 +134,9 @@ class _Reader:
                 return self._publish(event)
             case "refuse":
                 return f"refuses: {detail}" if detail else "refuses"
+            case "stray":
+                holds = "holds it already" if detail.startswith("double link") else "does not hold it"
+                return f"though that set {holds} ({detail})"
             case "injected":
                 return f"meets the failure that the case asks for ({detail})"
         return _MISHAPS.get(event.kind, event.kind).format(detail=detail).rstrip(" :")
@@ -173,10 +177,10 @@ class _Reader:
 
 _MISHAPS: Mapping[str, str] = {
     "warn": "WARN: {detail}",
-    "stray": "the set does not hold it, or holds the new one already ({detail})",
     "damage": "memory error: {detail}",
     "unnoticed": "{detail}, and the code does not notice",
     "early-publish": "has now published half of a list",
+    "another-window": "readers meet INVALID slots once more",
     "hung": "{detail}",
     "crashed": "dies there: {detail}",
     "looped": "never ends",

@@ -20,6 +20,7 @@ _WORST_FIRST = {
     "balance dangling": "leaves a freed object linked",
     "invariants left-invalid": "leaves a slot INVALID",
     "invariants overlap": "leaves slots that overlap",
+    "visibility unbacked": "takes memory from readers on the way",
     "visibility": "shows readers slots that never should be",
     "final_slots": "leaves the wrong slots",
     "invariants sets-differ": "leaves two sets that differ",

@@ -28,6 +28,8 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
         return _NO_EVENTS
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
+    if _sees_no_refusals(parting, outcome):
+        return _LOG_ALONE
     change = _CHANGES[parting.change]
     match parting.kind, parting.phase:
         case "lock", _:
@@ -71,6 +73,14 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     return _refusal(mismatch, parting, change, outcome)
 
 
+def _sees_no_refusals(parting: Event, outcome: Outcome) -> bool:
+    """Whether the reference refuses where the engine, which has but a kernel's log, cannot tell what it did."""
+    mishaps = outcome.mishaps or ()
+    if parting.kind != "refuse" or parting in mishaps or outcome.entry_errnos is not None:
+        return False
+    return bool(outcome.errno) or (bool(mishaps) and not any(event.phase for event in mishaps))
+
+
 def merged(reasons: Iterable[str]) -> list[str]:
     """The sentences, those that begin alike told as one."""
     tails: dict[str, list[str]] = {}
@@ -109,7 +119,7 @@ def _crash_in_p2(outcome: Outcome) -> str:
 def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
     """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
     if parting.phase == "":
-        return _refused_outside_the_passes(parting, change, outcome)
+        return _refused_outside_the_passes(change, outcome)
     if parting.change is Change.NO_OP:
         return (
             "P1 takes a flagged no-op for an error: 'nothing to change' is the value 1, and the call returns it at"
@@ -140,13 +150,9 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
 
 
-def _refused_outside_the_passes(parting: Event, change: str, outcome: Outcome) -> str:
+def _refused_outside_the_passes(change: str, outcome: Outcome) -> str:
     if outcome.entry_errnos is not None:
         return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
-    mishaps = outcome.mishaps or ()
-    if parting not in mishaps and (outcome.errno or (mishaps and not any(event.phase for event in mishaps))):
-        # The refusal is the reference's, and the engine has none to compare it with: it cannot see them.
-        return _LOG_ALONE
     if outcome.errno:
         return "The list ioctl refuses before it looks at any entry: nent, or a copy from user space."
     return (
