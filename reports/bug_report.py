@@ -98,13 +98,20 @@ def _list(bug: Bug) -> Iterator[str]:
     if case.header_flags:
         yield f"the header has flags={case.header_flags:#x}"
     if named:
-        yield from request_lines(named, bug.asked, INNER)
+        yield from request_lines(named, bug.asked, INNER, _entries_at_issue(bug))
     elif not case.entries:
         yield "no entry"
     if case.entries > len(named):
         yield f"and zero bytes up to entry {case.entries - 1}"
     for kind, n in case.faults:
         yield f"made to fail: {kind} {n} of the call, counted from 0"
+
+
+def _entries_at_issue(bug: Bug) -> set[int]:
+    """The entries that the reference refuses, or where an engine parts from it."""
+    partings = {parting.entry for _, parting, _ in bug.found if parting is not None}
+    errnos = bug.told.reference.entry_errnos or ()
+    return partings | {i for i, errno in enumerate(errnos) if errno}
 
 
 def _expected(bug: Bug) -> str:

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import quote
 
 from memslots.errors import on_one_line
 from reports.wrapped import wrapped
@@ -16,11 +17,12 @@ _MARKUP = re.compile(r"([\\`*_<>\[\]#|])")
 
 
 class Section(NamedTuple):
-    """A heading; paragraphs, which are wrapped; and lines, which are shown as they are, behind them."""
+    """A heading; paragraphs, which are wrapped; and behind them lines, which are shown as they are, and files."""
 
     heading: str
     paragraphs: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Document(NamedTuple):
@@ -39,7 +41,7 @@ def as_text(document: Document) -> str:
 def as_markdown(document: Document) -> str:
     """The document as Markdown; what is shown as it is stands in fenced blocks."""
     lines = [f"# {_quoted(document.subject)}"]
-    picture = [f"![memory map](<{re.sub('[<>]', '', _plain(document.picture))}>)"] if document.picture else []
+    picture = [f"![memory map]({_target(document.picture)})"] if document.picture else []
     for section in document.sections:
         if section.heading:
             if picture:
@@ -50,6 +52,8 @@ def as_markdown(document: Document) -> str:
         if section.lines:
             fence = "`" * (1 + max((len(run) for run in re.findall("`+", "\n".join(section.lines))), default=2))
             lines += ["", f"{fence}text", *map(_plain, section.lines), fence]
+        if section.files:
+            lines += ["", *(f"- [{_quoted(_plain(file))}]({_target(file)})" for file in section.files)]
     return "\n".join(lines) + "\n"
 
 
@@ -64,12 +68,17 @@ def _text_lines(document: Document) -> Iterator[str]:
             yield from wrapped(_plain(paragraph), COLUMNS)
         if section.lines and section.paragraphs:
             yield ""
-        yield from (f"  {_plain(line)}".rstrip() for line in section.lines)
+        yield from (f"  {_plain(line)}".rstrip() for line in (*section.lines, *section.files))
 
 
 def _plain(text: str) -> str:
     """The text with what does not print spelt out."""
     return on_one_line(text, len(text) * 10 + 1)
+
+
+def _target(file: str) -> str:
+    """A file name as the target of a link, whatever it is made of."""
+    return quote(file, errors="surrogateescape")
 
 
 def _quoted(text: str) -> str:

@@ -11,6 +11,7 @@ from memslots.uapi import KVM_MEMSLOT_INVALID
 from reports.news import place_of, slot_name
 from reports.steps import never_released, object_words
 
+_MOST_NAMED = 6
 _OBJECT = re.compile(r"\d+:\d+@0x[0-9a-f]+\+0x[0-9a-f]+(?: INVALID)?")
 
 
@@ -26,15 +27,17 @@ def leftovers(outcome: Outcome) -> Iterator[str]:
         if getattr(outcome, lock):
             taken = next((each for each in locks if each.partition(",")[0] == lock), lock)
             yield f"{taken}, is held when the call has returned."
-    for slot in (slot for of_space in outcome.active for slot in of_space if slot.flags & KVM_MEMSLOT_INVALID):
-        yield f"{_capital(slot_name(slot))} ({place_of(slot)}) stays INVALID for readers."
+    invalid = [slot for of_space in outcome.active for slot in of_space if slot.flags & KVM_MEMSLOT_INVALID]
+    if invalid:
+        places = _few([f"{slot_name(slot)} ({place_of(slot)})" for slot in invalid])
+        yield f"{_capital(places)} stay{'s' if len(invalid) == 1 else ''} INVALID for readers."
     if outcome.inactive is not None and outcome.active not in (UNSEEN, outcome.inactive):
         yield from _sets_differ(outcome)
     if outcome.dangling:
         yield "A freed object is still linked."
     if outcome.leaked:
         objects = lost_objects(outcome)
-        named = f": {', '.join(objects)}" if objects else ""
+        named = f": {_few(objects)}" if objects else ""
         yield f"{outcome.leaked} object{'s are' if outcome.leaked > 1 else ' is'} in no set and never freed{named}."
 
 
@@ -71,9 +74,16 @@ def _sets_differ(outcome: Outcome) -> Iterator[str]:
         other = [_named(slot) for slot in inactive if slot not in active]
         if alone or other:
             yield (
-                f"The two sets differ: only the active one holds {', '.join(alone) or 'nothing'}, only the inactive one"
-                f" {', '.join(other) or 'nothing'}. Each later publication shows the other one."
+                f"The two sets differ: only the active one holds {_few(alone)}, only the inactive one {_few(other)}."
+                " Each later publication shows the other one."
             )
+
+
+def _few(names: list[str]) -> str:
+    """The names, of many the first ones and how many more there are."""
+    if len(names) > _MOST_NAMED:
+        return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"
+    return ", ".join(names) or "nothing"
 
 
 def _named(slot: Slot) -> str:

@@ -25,5 +25,5 @@ def index_of(title: str, entries: Sequence[Entry], agreeing: int, unread: int) -
         by_subject.setdefault(entry.subject, []).append(entry)
     sections = [Section("", (f"{counted}; {', '.join(rest)}." if rest else f"{counted}.",))]
     for subject, members in by_subject.items():
-        sections.append(Section(subject, (), tuple(entry.file for entry in members)))
+        sections.append(Section(subject, files=tuple(entry.file for entry in members)))
     return Document(title, tuple(sections))

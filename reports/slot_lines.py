@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Requests and slots as lines for a report: in the kernel's words, as a table where that is narrow enough."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from memslots.outcome import Change
 from memslots.region import NO_PADDING, Region
@@ -15,13 +15,21 @@ _MOST_REQUESTS = 40
 _MOST_SLOTS = 16
 
 
-def request_lines(regions: Sequence[Region], asked: Sequence[Change] | None, width: int) -> list[str]:
-    """A line for each request, or more where it is wide; with `asked`, what each entry is and whether it is flagged."""
-    rows = [_row(i, region, asked) for i, region in enumerate(regions[:_MOST_REQUESTS])]
+def request_lines(
+    regions: Sequence[Region], asked: Sequence[Change] | None, width: int, at_issue: Collection[int] = ()
+) -> list[str]:
+    """A line for each request, or more where it is wide; with `asked`, what each entry is and whether it is flagged.
+
+    Of many the first are shown, and those `at_issue`, by their numbers.
+    """
+    shown = [i for i in range(len(regions)) if i < _MOST_REQUESTS or i in at_issue]
+    hidden = len(regions) - len(shown)
+    regions = [regions[i] for i in shown]
+    rows = [_row(i, region, asked) for i, region in zip(shown, regions, strict=True)]
     heads = (*(("entry", "change") if asked is not None else ("given",)), *_HEADS)
     if asked is not None:
         heads = (*heads, "invalidate_slot")
-    more = [f"and {len(regions) - _MOST_REQUESTS} more"] if len(regions) > _MOST_REQUESTS else []
+    more = [f"and {hidden} more"] if hidden else []
     # The last column says of most entries nothing: it stands in a table only where it says something.
     flagged = any(region.invalidate_slot for region in regions)
     table = [row if flagged or asked is None else row[:-1] for row in [heads, *rows]]
@@ -35,7 +43,7 @@ def request_lines(regions: Sequence[Region], asked: Sequence[Change] | None, wid
             more.append("inv: invalidate_slot")
         return [*lines, *more]
     lines = []
-    for row, region in zip(rows, regions, strict=False):
+    for row, region in zip(rows, regions, strict=True):
         told = [
             f"{head} {cell}" for head, cell in zip(heads, row, strict=True) if head not in ("entry", "change", "given")
         ]

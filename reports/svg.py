@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from memslots.errors import on_one_line
 
 FONT = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
-_ADVANCE = 0.62
+ADVANCE = 0.62
 """Widest advance of a character among fixed-width fonts, in units of the font size, with a little to spare."""
 
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 def width_of(text: str, size: int) -> int:
     """How wide the text is at most, in pixels, at this font size."""
-    return int(len(text) * size * _ADVANCE) + 1
+    return int(len(text) * size * ADVANCE) + 1
 
 
 def first_that_fits(candidates: Iterable[str], width: int, size: int) -> str:
@@ -41,4 +41,4 @@ def shortened(text: str, width: int, size: int) -> str:
     """The text, cut with an ellipsis where it is wider than `width`."""
     if width_of(text, size) <= width:
         return text
-    return text[: max(int((width - 1) / (size * _ADVANCE)) - 1, 0)] + "…"
+    return text[: max(int((width - 1) / (size * ADVANCE)) - 1, 0)] + "…"
