@@ -22,12 +22,14 @@ apply slot=0 gpa=0x0 size=0x20000 hva=0x100000000000
 """
 AGREES = "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
 FAULT = "slots 1\nlist nent=2\napply slot=0 size=0\nfault array=1\n"
-WIDE = (
-    "slots 1\ngiven slot=1:32763 gpa=0xfffffffffff000 size=0x1000 hva=0x7fffffffe000 flags=LOG_DIRTY_PAGES|READONLY\n"
-    "apply slot=1:32763 size=0 invalidate\n"
-    "apply slot=1:32763 gpa=0xfffffffffffff000 size=0xfffffffffffff000 hva=0xfffffffffffff000 flags=0xffffffff"
-    " invalidate_slot=255 padding=ff\napply slot=1:32763 gpa=0x1 size=0x1000 hva=0x0 invalidate\n"
-)
+WIDE = """\
+slots 1
+given slot=1:32763 gpa=0xfffffffff000 size=0x1000 hva=0x7fffffffe000 flags=LOG_DIRTY_PAGES|READONLY
+apply slot=1:32763 size=0 invalidate
+apply slot=1:32763 gpa=0xfffffffffffff000 size=0xfffffffffffff000 hva=0xfffffffffffff000 flags=0xffffffff\
+ invalidate_slot=255 padding=ff
+apply slot=1:32763 gpa=0x1 size=0x1000 hva=0x0 invalidate
+"""
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_what_no_kernel_may_be_given_has_no_program(folder: Path, tmp_path: Path
 
 def test_the_widest_values_stay_within_the_columns(tmp_path: Path, sameslots: Sameslots) -> None:
     (tmp_path / "w.slots").write_text(WIDE)
-    sameslots("report", tmp_path / "w.slots", "--out", tmp_path / "out")
+    assert sameslots("report", tmp_path / "w.slots", "--out", tmp_path / "out").returncode == 0
     lines = (tmp_path / "out" / "w.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if len(line) > 72] == []
     assert any("padding ff" in line for line in lines)
