@@ -26,6 +26,10 @@ _WORST_FIRST = {
     "invariants sets-differ": "leaves two sets that differ",
     "error_codes": "",
     "invariants warned": "fires a WARN",
+    "visibility not-invalidated": "takes slots away that were never INVALID",
+    "visibility apart": "publishes both address spaces far apart",
+    "visibility republished": "publishes more often than once",
+    "visibility invalid-windows": "publishes INVALID slots time and again",
     "balance leaked": "leaks an object",
     "invariants page-count": "miscounts nr_memslot_pages",
 }
