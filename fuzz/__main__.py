@@ -16,6 +16,7 @@ def main() -> NoReturn:
             commands,
             doctor_command,
             explain,
+            enumerate_command,
             guest_command,
             import_command,
             report_command,
