@@ -10,12 +10,13 @@ from typing import NamedTuple
 from memslots.errors import BadInput
 from memslots.machine import DEFAULT_MACHINE, Machine, machine_of
 from memslots.region import Region
-from memslots.uapi import FLAG_NAMES, KVM_MEM_LOG_DIRTY_PAGES, flag_names
+from memslots.uapi import FLAG_NAMES, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID, flag_names
 
 _LIMITS = {"entries": (0, 8), "slots": (1, 8), "gfns": (1, 64), "hvas": (1, 2), "spaces": (1, 2)}
 _MOST_GIVEN_STATES = 1_000_000
 _MOST_LISTS = 1 << 62
 """What the ledger can count."""
+_USER_FLAGS = {name: bit for name, bit in FLAG_NAMES.items() if bit != KVM_MEMSLOT_INVALID}
 
 
 class Letter(NamedTuple):
@@ -169,10 +170,10 @@ def flags_of(text: str) -> tuple[int, ...]:
 
 
 def _flag(name: str) -> int:
-    if name != "0" and name not in FLAG_NAMES:
-        names = ", ".join(FLAG_NAMES)
-        raise BadInput(f"flags: {name!r}: expected 0 or names of {names}, with | between those of one value")
-    return FLAG_NAMES.get(name, 0)
+    if name != "0" and name not in _USER_FLAGS:
+        names = ", ".join(_USER_FLAGS)
+        raise BadInput(f"flags: {name!r}: expected 0, or names of {names} with | between those of one value")
+    return _USER_FLAGS.get(name, 0)
 
 
 def _flags_words(each: tuple[int, ...], between: str) -> str:
