@@ -66,6 +66,7 @@ _BAR = 24
     help="Whether entries are flagged, too.  [default: both, where the engine reads invalidate_slot]",
 )
 @click.option("--hvas", type=int, default=_SCOPE.hvas, show_default=True, help="Pieces of memory a slot, 1 or 2.")
+@click.option("--faults", is_flag=True, help="Try each list once more for every single failure that the engine meets.")
 @click.option(
     "--max-gfn", type=int, help="The machine's last gfn: slots that reach further are asked for, and refused."
 )
@@ -83,6 +84,7 @@ def enumerate_lists(
     flags: str,
     invalidate: str | None,
     hvas: int,
+    faults: bool,
     max_gfn: int | None,
     jobs: int | None,
     out: Path,
@@ -95,7 +97,7 @@ def enumerate_lists(
     """
     machine = _machine(engine, reference, max_gfn)
     flagged = (0,) if invalidate == "never" or (invalidate is None and engine in _BLIND) else (0, 1)
-    scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, False, machine)
+    scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, faults, machine)
     on_record = buckets_on_record(engine, record) if record else None
     settings = {"engine": engine, "reference": reference, "policy": policy, "source": source(), **scope.settings()}
     enumeration = Enumeration(scope)

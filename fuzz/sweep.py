@@ -3,11 +3,13 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 
 from fuzz.enumeration import Enumeration
 from fuzz.ledger import Ledger, Place, Stretch, Tally
 from fuzz.trial import Trial
-from memslots.case import Case
+from memslots.case import FAULT_KINDS, Case
 from memslots.errors import Unfit
 
 FLUSH_SECONDS = 0.5
@@ -38,8 +40,10 @@ class Sweep:
         number = stretch.next
         flushed = time.monotonic()
         stop = False
+        faults = self._enumeration.scope.faults
         for case in self._enumeration.cases(stretch.next, stretch.until):
-            self._judge(case, Place(number))
+            if self._judge(case, Place(number)) and faults:
+                self._judge_failing(case, number)
             number += 1
             if time.monotonic() - flushed >= self._flush_seconds:
                 self._write(stretch._replace(next=number))
@@ -54,17 +58,31 @@ class Sweep:
         self._ledger.add(self._run, stretch, self._tally)
         self._tally = Tally()
 
-    def _judge(self, case: Case, place: Place) -> None:
+    def _judge(self, case: Case, place: Place) -> bool:
+        """Whether the engine could be given the case."""
         tally = self._tally
         tally.trials += 1
         try:
             verdict = self._trial.verdict(case)
         except Unfit:
             tally.unfit += 1
-            return
+            return False
         for allowance in verdict.allowances:
             tally.allowed[allowance.name] += 1
         if verdict.findings:
             tally.mismatches += 1
             for bucket in dict.fromkeys([finding.bucket for finding in verdict.findings]):
                 tally.sighted(bucket, place)
+        return True
+
+    def _judge_failing(self, case: Case, number: int) -> None:
+        """Judge the case once for each failure that the engine meets: one that it does not meet changes nothing."""
+        step = 0
+        for kind in FAULT_KINDS:
+            for n in count():
+                failing = replace(case, faults=((kind, n),))
+                # Asked beforehand, for the reference takes longer, and most kinds of failures are met by few lists.
+                if not self._trial.engine.apply(failing).failed:
+                    break
+                step += 1
+                self._judge(failing, Place(number, step, kind, n))

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from math import factorial
 
 import pytest
@@ -152,7 +152,7 @@ def test_a_number_has_its_case_and_a_stretch_its_numbers(scope: Scope) -> None:
     assert [enumeration.case(number) for number in range(0, total, step)] == cases[::step]
     assert enumeration.case(total - 1) == cases[-1]
     cuts = sorted({0, 1, total // 7, total // 3, total // 3 + 1, total - 1, total})
-    parts = [list(enumeration.cases(begin, end)) for begin, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [list(enumeration.cases(begin, end)) for begin, end in pairwise(cuts)]
     assert [case for part in parts for case in part] == cases
     assert list(enumeration.cases(5, 5)) == []
 
