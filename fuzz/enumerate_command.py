@@ -102,7 +102,11 @@ def enumerate_lists(
     settings = {"engine": engine, "reference": reference, "policy": policy, "source": source(), **scope.settings()}
     enumeration = Enumeration(scope)
     ledger = Ledger(out, settings, enumeration.total)
-    interrupted = _run(ledger, enumeration, jobs or len(os.sched_getaffinity(0)), f"{engine} against {reference}")
+    interrupted, failed = False, None
+    try:
+        interrupted = _run(ledger, enumeration, jobs or len(os.sched_getaffinity(0)), f"{engine} against {reference}")
+    except BadInput as error:
+        failed = error  # what was found is told all the same
     rows = first_lists(ledger, enumeration, trial_of(settings, quick=False), on_record or set())
     console = Console(highlight=False, width=max(Console().width, LEAST_WIDTH) if sys.stdout.isatty() else WIDTH)
     if rows:
@@ -115,6 +119,8 @@ def enumerate_lists(
         console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
     console.print(statement(ledger, enumeration, settings, new if record else None), soft_wrap=True)
     ledger.close()
+    if failed is not None:
+        raise failed
     return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
 
 
