@@ -2,6 +2,7 @@
 """`sameslots enumerate`: every list of a small scope, in processes side by side, and a statement in the end."""
 
 import os
+import platform
 import signal
 import sys
 from dataclasses import replace
@@ -95,11 +96,18 @@ def enumerate_lists(
     It ends with a statement that holds for all of them, or with a table of buckets, each with its first list. What
     was begun in a folder goes on there.
     """
-    machine = _machine(engine, reference, max_gfn)
+    machine, kernel = _machine(engine, reference, max_gfn, faults=faults)
     flagged = (0,) if invalidate == "never" or (invalidate is None and engine in _BLIND) else (0, 1)
     scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, faults, machine)
     on_record = buckets_on_record(engine, record) if record else None
-    settings = {"engine": engine, "reference": reference, "policy": policy, "source": source(), **scope.settings()}
+    settings = {
+        "engine": engine,
+        "reference": reference,
+        "policy": policy,
+        "source": source(),
+        **scope.settings(),
+        **kernel,
+    }
     enumeration = Enumeration(scope)
     ledger = Ledger(out, settings, enumeration.total)
     interrupted, failed = False, None
@@ -124,15 +132,19 @@ def enumerate_lists(
     return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
 
 
-def _machine(engine: str, reference: str, max_gfn: int | None) -> Machine:
-    """The machine that the cases are for. Raises BadInput, Missing, Withheld."""
-    # What is missing is said here, not by a worker.
+def _machine(engine: str, reference: str, max_gfn: int | None, *, faults: bool) -> tuple[Machine, dict[str, str]]:
+    """The machine that the cases are for, and which kernel that is where it is a real one.
+
+    Raises BadInput, Missing, Withheld: what is missing is said here, not by a worker.
+    """
     real = [machine for name in (engine, reference) if (machine := machine_of_engine(name)) is not None]
-    if max_gfn is None:
-        return real[0] if real else DEFAULT_MACHINE
-    if real:
+    if real and faults:
+        raise BadInput("--faults: a real kernel fails when it likes: expected simulated engines")
+    if real and max_gfn is not None:
         raise BadInput(f"--max-gfn: this machine's kernel has its own, {real[0].max_gfn:#x}: expected none")
-    return replace(DEFAULT_MACHINE, max_gfn=max_gfn)
+    if real:
+        return real[0], {"kernel": platform.release()}
+    return DEFAULT_MACHINE if max_gfn is None else replace(DEFAULT_MACHINE, max_gfn=max_gfn), {}
 
 
 def _run(ledger: Ledger, enumeration: Enumeration, jobs: int, who: str) -> bool:

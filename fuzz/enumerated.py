@@ -57,7 +57,8 @@ def statement(ledger: Ledger, enumeration: Enumeration, settings: Mapping[str, s
     """One sentence that may be quoted. `new` is how many buckets are not on record, None if there is no record."""
     scope = enumeration.scope
     tally, done, total = ledger.tally(), ledger.done(), enumeration.total
-    who = f"{settings['engine']} against {settings['reference']}, policy {settings['policy']}"
+    kernel = f" on Linux {settings['kernel']}" if "kernel" in settings else ""
+    who = f"{settings['engine']} against {settings['reference']}{kernel}, policy {settings['policy']}"
     lists = f"all {scope.lists:,} {scope.in_words()}"
     tried = f"{done:,} tried, one of those that differ by names and places alone"
     if done < total:

@@ -156,7 +156,7 @@ class Scope:
         words = f"lists of up to {_counted(self.entries, 'entry', 'entries')} over {_counted(self.slots, 'slot')}"
         words += f" in each of {self.spaces} address spaces" if self.spaces > 1 else ""
         words += f" and {_counted(self.gfns, 'gfn')}"
-        words += "" if self.shifts else f", the last of them {self.machine.max_gfn:#x}"
+        words += "" if self.shifts else f" of which {self.machine.max_gfn:#x} is the last that there is"
         words += f", with flags {_flags_words(self.flags, ' or ')}" if self.flags != (0,) else ""
         words += f", {self.hvas} pieces of memory a slot" if self.hvas > 1 else ""
         words += ", flagged and not" if len(self.invalidate) > 1 else ""

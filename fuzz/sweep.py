@@ -81,8 +81,19 @@ class Sweep:
         for kind in FAULT_KINDS:
             for n in count():
                 failing = replace(case, faults=((kind, n),))
-                # Asked beforehand, for the reference takes longer, and most kinds of failures are met by few lists.
-                if not self._trial.engine.apply(failing).failed:
+                if not self._meets(failing):
                     break
                 step += 1
                 self._judge(failing, Place(number, step, kind, n))
+
+    def _meets(self, failing: Case) -> bool:
+        """Whether the engine meets the failure. One that it cannot be given is counted.
+
+        Asked beforehand: the reference takes longer, and most kinds of failures are met by few lists.
+        """
+        try:
+            return bool(self._trial.engine.apply(failing).failed)
+        except Unfit:
+            self._tally.trials += 1
+            self._tally.unfit += 1
+            return False

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engines.protocol import Engine
+from engines.real.host import Host
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.enumerated import case_at, first_lists, statement
 from fuzz.enumeration import Enumeration
@@ -412,3 +413,31 @@ def test_an_engine_of_single_ioctls_is_not_given_flagged_entries_unless_asked(tm
     assert plain.stdout.endswith(": 0 mismatches\n")
     asked = enumerated(*small, "--engine", "serial", "--invalidate", "both", "--out", "asked", cwd=tmp_path)
     assert "flagged and not" in asked.stdout
+
+
+def test_a_real_kernel_is_named_and_keeps_its_own_last_gfn(tmp_path: Path, host: Host) -> None:
+    small = ("--engine", "kvm", "--entries", "1", "--gfns", "1", "--jobs", "1")
+    result = enumerated(*small, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith(f"kvm against serial on Linux {host.release}, policy atomic: all ")
+    for option in (["--faults"], ["--max-gfn", "5"]):
+        refused = enumerated(*small, *option, "--out", "refused", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"sameslots: {option[0]}: ")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_slots_beyond_the_last_gfn_are_asked_for_and_refused(tmp_path: Path) -> None:
+    small = ("--entries", "1", "--gfns", "2", "--jobs", "1", "--engine", "serial")
+    result = enumerated(*small, "--max-gfn", "0", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "over 2 slots and 2 gfns of which 0x0 is the last that there is" in result.stdout
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "enumerate.md").read_text()
+    command, _, shown = page.partition("```text\n$ sameslots ")[2].partition("```")[0].partition("\n")
+    words = command.split()
+    assert words[0] == "enumerate"
+    printed = enumerated(*words[1:], cwd=tmp_path).stdout
+    assert [line.rstrip() for line in printed.splitlines()] == shown.splitlines()
