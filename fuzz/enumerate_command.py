@@ -13,7 +13,7 @@ from uuid import uuid4
 import click
 from rich.console import Console
 
-from engines.catalogue import machine_of_engine
+from engines.catalogue import engine_named, machine_of_engine
 from fuzz.cli import (
     ENGINE,
     INTERRUPTED,
@@ -34,8 +34,10 @@ from fuzz.record import buckets_on_record
 from fuzz.scope import Scope, flags_of
 from fuzz.source import source
 from fuzz.supervisor import Workers
+from fuzz.trial import policy_for
 from memslots.errors import BadInput
 from memslots.machine import DEFAULT_MACHINE, Machine
+from oracles.policy import Policy
 from reports.campaign_table import LEAST_WIDTH, WIDTH, causes
 from reports.enumeration_table import enumeration_table
 
@@ -103,7 +105,7 @@ def enumerate_lists(
     settings = {
         "engine": engine,
         "reference": reference,
-        "policy": policy,
+        "policy": policy_for(engine_named(engine), Policy(policy)).value,  # the statement says what was asked
         "source": source(),
         **scope.settings(),
         **kernel,

@@ -32,7 +32,8 @@ class Sweep:
     def go(self, stopped: Callable[[], bool]) -> None:
         """Go through one stretch after the other until none is left, or until told to stop. Raises BadInput."""
         while (stretch := self._ledger.claim(self._run)) is not None:
-            if self._through(stretch, stopped):
+            # A short stretch ends before anybody has asked.
+            if self._through(stretch, stopped) or stopped():
                 return
 
     def _through(self, stretch: Stretch, stopped: Callable[[], bool]) -> bool:

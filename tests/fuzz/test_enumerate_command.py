@@ -148,6 +148,15 @@ def test_a_run_that_is_stopped_again_and_again_comes_to_the_same(tmp_path: Path)
     assert ledger.tally().seen
 
 
+def test_who_is_told_to_stop_stops_after_a_short_stretch(tmp_path: Path) -> None:
+    scope = Scope(entries=1, gfns=3)
+    enumeration = Enumeration(scope)
+    ledger = Ledger(tmp_path, settings(scope), enumeration.total)
+    ledger.take_over("run")
+    Sweep(QUICK, enumeration, ledger, "run", 1e9).go(lambda: True)
+    assert 0 < ledger.done() < enumeration.total
+
+
 def test_faults_are_tried_as_long_as_the_engine_meets_them(tmp_path: Path) -> None:
     scope = Scope(entries=1, slots=1, gfns=1, faults=True)
     ledger, enumeration = swept(tmp_path, RfcV1(), scope)
@@ -410,6 +419,7 @@ def test_an_engine_of_single_ioctls_is_not_given_flagged_entries_unless_asked(tm
     plain = enumerated(*small, "--engine", "serial", cwd=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert "flagged" not in plain.stdout
+    assert plain.stdout.startswith("serial against serial, policy prefix: all ")
     assert plain.stdout.endswith(": 0 mismatches\n")
     asked = enumerated(*small, "--engine", "serial", "--invalidate", "both", "--out", "asked", cwd=tmp_path)
     assert "flagged and not" in asked.stdout
@@ -419,7 +429,7 @@ def test_a_real_kernel_is_named_and_keeps_its_own_last_gfn(tmp_path: Path, host:
     small = ("--engine", "kvm", "--entries", "1", "--gfns", "1", "--jobs", "1")
     result = enumerated(*small, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.startswith(f"kvm against serial on Linux {host.release}, policy atomic: all ")
+    assert result.stdout.startswith(f"kvm against serial on Linux {host.release}, policy prefix: all ")
     for option in (["--faults"], ["--max-gfn", "5"]):
         refused = enumerated(*small, *option, "--out", "refused", cwd=tmp_path)
         assert refused.returncode == 2
