@@ -22,7 +22,7 @@ SMALL = {
     "three ids": Scope(entries=3, slots=3, gfns=1, flags=(0,)),
     "three gfns": Scope(entries=2, slots=2, gfns=3, flags=(0,), invalidate=(0,)),
     "a second piece of memory": Scope(entries=2, slots=2, gfns=2, flags=(0,), invalidate=(0,), hvas=2),
-    "two address spaces": Scope(entries=1, slots=2, gfns=2, spaces=2),
+    "two address spaces": Scope(entries=1, slots=2, gfns=2, flags=(0,), spaces=2),
     "two of everything": Scope(entries=2, slots=2, gfns=1, flags=(0,), invalidate=(0,), hvas=2, spaces=2),
     "the last gfn within reach": Scope(entries=2, slots=2, gfns=2, flags=(0,), machine=Machine(max_gfn=0)),
     "the last gfn just out of reach": Scope(entries=2, slots=2, gfns=2, flags=(0,), machine=Machine(max_gfn=1)),
