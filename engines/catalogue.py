@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+from engines.ideal.engine import Ideal
 from engines.protocol import Engine
 from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
@@ -15,6 +16,7 @@ from memslots.machine import Machine
 ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
     "rfc-v1": RfcV1,
+    "ideal": Ideal,
     "kvm": IoctlSerial,
     "kvm-list": IoctlList,
 }
