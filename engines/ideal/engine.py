@@ -3,11 +3,11 @@
 
 from engines.ideal.ended import NeverReturns
 from engines.ideal.list_call import ListCall
-from engines.ideal.objects import Allocated
 from engines.ideal.rest import at_rest, vm_at
 from engines.ideal.vm import Vm
 from memslots.case import Case
 from memslots.outcome import Outcome
+from memslots.slot import SlotSets
 
 
 class Ideal:
@@ -21,43 +21,51 @@ class Ideal:
         rest = at_rest(case)
         vm = vm_at(case, rest, record=record)
         call = ListCall(vm, case)
-        ended, kind = "returned", None
         try:
             call.run()
         except NeverReturns as end:
-            ended, kind = end.ended, end.kind
-            vm.journal.mishap(ended, kind or "")
-        return self._outcome(Outcome(ended, vm.walk_active(), rest.walk, kind), vm, call)
-
-    def _outcome(self, begun: Outcome, vm: Vm, call: ListCall) -> Outcome:
-        """`begun`, and all that is to be seen of `vm`."""
-        journal = vm.journal
-        returned = begun.ended == "returned"
+            vm.journal.mishap(end.ended, end.kind or "")
+            return _outcome(vm, rest.walk, ended=end.ended, kind=end.kind)
         errno = call.errno
-        reached = _reached(vm)
-        return Outcome(
-            begun.ended,
-            begun.active,
-            begun.before,
-            begun.kind,
-            (-1 if errno else 0) if returned else None,
-            errno if returned else None,
-            _entry_errnos(call) if returned else None,
-            None,
-            vm.walk_inactive(),
-            tuple([vm.active(as_id).generation for as_id in range(len(vm.sets))]),
-            vm.slots_lock,
-            vm.slots_arch_lock,
-            vm.nr_memslot_pages,
-            tuple(sorted(journal.damage)),
-            vm.memory.dangling(reached),
-            journal.corrupt,
-            vm.memory.lost(reached) if returned else 0,
-            journal.warned,
-            vm.publications,
-            tuple(journal.mishaps),
-            None if journal.events is None else tuple(journal.events),
-        )
+        return _outcome(vm, rest.walk, value=-1 if errno else 0, errno=errno, entry_errnos=_entry_errnos(call))
+
+
+def _outcome(
+    vm: Vm,
+    before: SlotSets,
+    *,
+    ended: str = "returned",
+    kind: str | None = None,
+    value: int | None = None,
+    errno: int | None = None,
+    entry_errnos: tuple[int, ...] | None = None,
+) -> Outcome:
+    """All that is to be seen of `vm` when the call has ended like this."""
+    journal = vm.journal
+    reached = vm.reached()
+    return Outcome(
+        ended,
+        vm.walk_active(),
+        before,
+        kind,
+        value,
+        errno,
+        entry_errnos,
+        None,
+        vm.walk_inactive(),
+        vm.generations(),
+        vm.slots_lock,
+        vm.slots_arch_lock,
+        vm.nr_memslot_pages,
+        tuple(sorted(journal.damage)) if journal.damage else (),
+        vm.memory.dangling(reached),
+        journal.corrupt,
+        vm.memory.lost(reached) if ended == "returned" else 0,
+        journal.warned,
+        vm.publications,
+        tuple(journal.mishaps),
+        None if journal.events is None else tuple(journal.events),
+    )
 
 
 def _entry_errnos(call: ListCall) -> tuple[int, ...]:
@@ -65,17 +73,3 @@ def _entry_errnos(call: ListCall) -> tuple[int, ...]:
     if not call.errno:
         return (0,) * call.case.entries
     return () if call.entry is None else (*(0,) * call.entry, call.errno)
-
-
-def _reached(vm: Vm) -> set[Allocated]:
-    """Everything that the sets lead to."""
-    reached: set[Allocated] = set()
-    for pair in vm.sets:
-        for memslots in pair:
-            for slot_object in memslots.id_hash.values():
-                reached.add(slot_object)
-                if slot_object.arch is not None:
-                    reached.add(slot_object.arch)
-                if slot_object.dirty_bitmap is not None:
-                    reached.add(slot_object.dirty_bitmap)
-    return reached

@@ -9,11 +9,10 @@ from errno import EFAULT, EINVAL, EIO, ENOMEM, errorcode
 from engines.ideal.objects import SlotObject
 from engines.ideal.request import entry_refused, header_refused
 from engines.ideal.update import Update, address_spaces
-from engines.ideal.validation import Validated, Working
+from engines.ideal.validation import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP, UNKNOWN, Working
 from engines.ideal.vm import Vm
 from engines.ideal.working_slots import WorkingSlots
 from memslots.case import Case
-from memslots.outcome import Change
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES
 
 Edit = tuple[Update, SlotObject | None, SlotObject | None]
@@ -89,27 +88,27 @@ class ListCall:
         latest: dict[int, Update] = {}
         for i, region in enumerate(self.case.apply if self.case.nent is None else self.case.named()):
             why = entry_refused(region)
-            validated = working.enter(region) if why is None else Validated(Change.UNKNOWN, EINVAL, why)
-            change = validated.change
-            if validated.errno:
+            change, errno, why, slot = working.enter(region) if why is None else (UNKNOWN, EINVAL, why, None)
+            if errno:
                 journal.at("validate", i, change)
-                if validated.errno == EIO:
-                    journal.warn(validated.why)
-                self._refuse(validated.errno, validated.why, i)
+                if errno == EIO:
+                    journal.warn(why)
+                self._refuse(errno, why, i)
                 return False
-            if change is Change.NO_OP:
+            if change is NO_OP:
                 continue
-            update = latest.get(region.slot)
-            if update is None or (change is Change.CREATE and update.old is not None):
+            key = region[0]
+            update = latest.get(key)
+            if update is None or (change is CREATE and update.old is not None):
                 # A slot that is created where one was deleted is another one.
-                old = None if change is Change.CREATE else vm.active(region.as_id).id_hash[region.id]
-                update = latest[region.slot] = Update(old)
+                old = None if change is CREATE else vm.active(key >> 16).id_hash[key & 0xFFFF]
+                update = latest[key] = Update(key >> 16, old)
                 self.updates.append(update)
-            update.wanted = validated.slot
+            update.wanted = slot
             update.entry = i
         for update in self.updates:
             update.change = update.net_change()
-        self.updates = [update for update in self.updates if update.change is not Change.NO_OP]
+        self.updates = [update for update in self.updates if update.change is not NO_OP]
         return True
 
     def _allocate(self) -> bool:
@@ -123,14 +122,14 @@ class ListCall:
             new = update.new = memory.slot(wanted)
             if new is None:
                 return self._no_memory(update, "no slot object")
-            if wanted.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            if wanted[5] & KVM_MEM_LOG_DIRTY_PAGES:
                 # What was dirty stays known for as long as the slot logs.
                 new.dirty_bitmap = None if old is None else old.dirty_bitmap
                 if new.dirty_bitmap is None:
                     new.dirty_bitmap = update.bitmap = memory.area("dirty bitmap", "bitmap")
                     if update.bitmap is None:
                         return self._no_memory(update, "no dirty bitmap")
-        if update.change is Change.DELETE or update.change is Change.MOVE:
+        if update.change is DELETE or update.change is MOVE:
             assert old is not None
             update.invalid = memory.invalid_copy(old)
             if update.invalid is None:
@@ -157,7 +156,7 @@ class ListCall:
                 return self._no_memory(update, "prepare hook")
             if update.new is None:
                 continue
-            if update.change is Change.FLAGS_ONLY:
+            if update.change is FLAGS_ONLY:
                 assert update.old is not None
                 update.new.arch = update.old.arch
             else:
@@ -173,23 +172,25 @@ class ListCall:
         """Repeat the change in the other sets, count the pages, and free what nobody reads any more."""
         self._edit("finish", [(update, update.invalid or update.old, update.new) for update in self.updates])
         for update in self.updates:
-            self.vm.journal.at("finish", update.entry, update.change)
             self._commit(update)
 
     def _commit(self, update: Update) -> None:
         vm, old, new = self.vm, update.old, update.new
+        vm.journal.at("finish", update.entry, update.change)
         if old is None:
             assert new is not None
             vm.nr_memslot_pages += new.slot.npages
             return
+        free = vm.memory.free
         if new is None:
             vm.nr_memslot_pages -= old.slot.npages
-        if new is None or new.dirty_bitmap is None:
-            vm.memory.free(old.dirty_bitmap)
+        if old.dirty_bitmap is not None and (new is None or new.dirty_bitmap is None):
+            free(old.dirty_bitmap)
         if new is None or new.arch is not old.arch:
-            vm.memory.free(old.arch)
-        vm.memory.free(update.invalid)
-        vm.memory.free(old)
+            free(old.arch)
+        if update.invalid is not None:
+            free(update.invalid)
+        free(old)
 
     # -- the way back ------------------------------------------------------------------------------------------
 
@@ -214,15 +215,15 @@ class ListCall:
 
     def _edit(self, phase: str, edits: list[Edit]) -> None:
         """Edit the inactive sets: first everything out, then everything in, for the one may need the other's place."""
-        journal = self.vm.journal
+        vm, journal = self.vm, self.vm.journal
         for update, out, _ in edits:
-            journal.at(phase, update.entry, update.change)
             if out is not None:
-                self.vm.unlink(out)
+                journal.at(phase, update.entry, update.change)
+                vm.unlink(out)
         for update, out, into in edits:
             journal.at(phase, update.entry, update.change)
             if into is not None:
-                self.vm.link(into)
+                vm.link(into)
             if journal.events is not None:
                 journal.note("replace", f"{out or 'nothing'} by {into or 'nothing'}")
 

@@ -8,16 +8,15 @@ from engines.ideal.journal import Journal
 from engines.ideal.memory import Memory
 from engines.ideal.memslots import Memslots
 from engines.ideal.objects import Allocated, Area, SlotObject
-from engines.ideal.validation import Working
+from engines.ideal.validation import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP, Working
 from engines.ideal.vm import Vm
 from engines.ideal.working_slots import WorkingSlots
 from engines.protocol import RefusedGiven
 from memslots.case import Case
-from memslots.outcome import Change
 from memslots.slot import SlotSets
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES
 
-_PUBLICATIONS = {Change.CREATE: 1, Change.FLAGS_ONLY: 1, Change.NO_OP: 0, Change.DELETE: 2, Change.MOVE: 2}
+_PUBLICATIONS = {CREATE: 1, FLAGS_ONLY: 1, NO_OP: 0, DELETE: 2, MOVE: 2}
 """How often a list of one entry publishes a set: INVALID ones come before the final one."""
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Iterable
 
 from engines.ideal.objects import Area, SlotObject
+from engines.ideal.validation import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP
 from memslots.outcome import Change
 from memslots.slot import Slot
 
@@ -17,24 +18,18 @@ class Update:
     that it does not share with `old`.
     """
 
-    __slots__ = ("arch", "bitmap", "change", "entry", "invalid", "new", "old", "wanted")
+    __slots__ = ("arch", "as_id", "bitmap", "change", "entry", "invalid", "new", "old", "wanted")
 
-    def __init__(self, old: SlotObject | None) -> None:
+    def __init__(self, as_id: int, old: SlotObject | None) -> None:
+        self.as_id = as_id
         self.old = old
         self.wanted: Slot | None = None
         self.entry = 0
-        self.change = Change.NO_OP
+        self.change = NO_OP
         self.new: SlotObject | None = None
         self.invalid: SlotObject | None = None
         self.bitmap: Area | None = None
         self.arch: Area | None = None
-
-    @property
-    def as_id(self) -> int:
-        """The address space."""
-        slot = self.wanted if self.old is None else self.old.slot
-        assert slot is not None
-        return slot[0]
 
     def net_change(self) -> Change:
         """What all entries together change; NO_OP where they cancel out.
@@ -42,13 +37,13 @@ class Update:
         What cannot be changed of a living slot has been validated to be as it was: size, memory, READONLY.
         """
         if self.old is None:
-            return Change.NO_OP if self.wanted is None else Change.CREATE
+            return NO_OP if self.wanted is None else CREATE
         if self.wanted is None:
-            return Change.DELETE
+            return DELETE
         was = self.old.slot
         if self.wanted[2] != was[2]:
-            return Change.MOVE
-        return Change.NO_OP if self.wanted[5] == was[5] else Change.FLAGS_ONLY
+            return MOVE
+        return NO_OP if self.wanted[5] == was[5] else FLAGS_ONLY
 
 
 def address_spaces(updates: Iterable[Update]) -> list[int]:

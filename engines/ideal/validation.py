@@ -6,7 +6,6 @@ the gfn last of all; here as well, entry by entry: then the first entry that is 
 """
 
 from errno import EEXIST, EINVAL, EIO
-from typing import NamedTuple
 
 from engines.ideal.request import request_refused
 from engines.ideal.working_slots import WorkingSlots
@@ -16,17 +15,18 @@ from memslots.region import Region
 from memslots.slot import Slot, slot_of
 from memslots.uapi import KVM_MEM_READONLY, U64
 
+CREATE = Change.CREATE
+DELETE = Change.DELETE
+MOVE = Change.MOVE
+FLAGS_ONLY = Change.FLAGS_ONLY
+NO_OP = Change.NO_OP
+UNKNOWN = Change.UNKNOWN
 
-class Validated(NamedTuple):
-    """What becomes of an entry. `slot` is what it leaves under its id: None for a DELETE, and where it is refused."""
+Validated = tuple[Change, int, str, Slot | None]
+"""What becomes of an entry: what it asks for, 0 or an errno and the reason, and the slot that it leaves under its id.
 
-    change: Change
-    errno: int = 0
-    why: str = ""
-    slot: Slot | None = None
-
-
-_NO_OP = Validated(Change.NO_OP)
+A plain tuple, since it is made of every entry.
+"""
 
 
 class Working:
@@ -43,7 +43,7 @@ class Working:
         """Validate one request, and let the working state have it if it is not refused."""
         why = request_refused(self.machine, region)
         if why is not None:
-            return Validated(Change.UNKNOWN, EINVAL, why)
+            return UNKNOWN, EINVAL, why, None
         slots = self.spaces[region[0] >> 16]
         old = slots.by_id.get(region[0] & 0xFFFF)
         if region[3] == 0:
@@ -53,47 +53,46 @@ class Working:
             return self._create(slots, new)
         _, _, base, npages, hva, flags = old
         if new[3] != npages:
-            return Validated(Change.UNKNOWN, EINVAL, "a slot cannot be resized")
+            return UNKNOWN, EINVAL, "a slot cannot be resized", None
         if new[4] != hva:
-            return Validated(Change.UNKNOWN, EINVAL, "a slot's memory cannot be exchanged")
+            return UNKNOWN, EINVAL, "a slot's memory cannot be exchanged", None
         if (new[5] ^ flags) & KVM_MEM_READONLY:
-            return Validated(Change.UNKNOWN, EINVAL, "READONLY cannot be toggled")
+            return UNKNOWN, EINVAL, "READONLY cannot be toggled", None
         if new[2] != base:
             return self._move(slots, old, new)
         if new[5] == flags:
-            return _NO_OP
-        slots.take(old)
-        slots.put(new)
-        return Validated(Change.FLAGS_ONLY, slot=new)
+            return NO_OP, 0, "", old
+        slots.exchange(new)
+        return FLAGS_ONLY, 0, "", new
 
     def _delete(self, slots: WorkingSlots, old: Slot | None) -> Validated:
         if old is None:
-            return Validated(Change.DELETE, EINVAL, "there is no such slot")
+            return DELETE, EINVAL, "there is no such slot", None
         if self.nr_memslot_pages < old[3]:
-            return Validated(Change.DELETE, EIO, "nr_memslot_pages is less than the slot's pages")
+            return DELETE, EIO, "nr_memslot_pages is less than the slot's pages", None
         slots.take(old)
         self.nr_memslot_pages -= old[3]
-        return Validated(Change.DELETE)
+        return DELETE, 0, "", None
 
     def _create(self, slots: WorkingSlots, new: Slot) -> Validated:
         if self.nr_memslot_pages + new[3] > U64:
-            return Validated(Change.CREATE, EINVAL, "nr_memslot_pages wraps")
+            return CREATE, EINVAL, "nr_memslot_pages wraps", None
         if slots.others_hold(new):
-            return Validated(Change.CREATE, EEXIST, "overlaps another slot")
+            return CREATE, EEXIST, "overlaps another slot", None
         if self._beyond(new):
-            return Validated(Change.CREATE, EINVAL, "beyond the maximum gfn")
+            return CREATE, EINVAL, "beyond the maximum gfn", None
         slots.put(new)
         self.nr_memslot_pages += new[3]
-        return Validated(Change.CREATE, slot=new)
+        return CREATE, 0, "", new
 
     def _move(self, slots: WorkingSlots, old: Slot, new: Slot) -> Validated:
         if slots.others_hold(new):
-            return Validated(Change.MOVE, EEXIST, "overlaps another slot")
+            return MOVE, EEXIST, "overlaps another slot", None
         if self._beyond(new):
-            return Validated(Change.MOVE, EINVAL, "beyond the maximum gfn")
+            return MOVE, EINVAL, "beyond the maximum gfn", None
         slots.take(old)
         slots.put(new)
-        return Validated(Change.MOVE, slot=new)
+        return MOVE, 0, "", new
 
     def _beyond(self, new: Slot) -> bool:
         return new[2] + new[3] > self.machine.max_gfn + 1

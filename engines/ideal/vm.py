@@ -7,7 +7,7 @@ from engines.ideal.ended import NeverReturns
 from engines.ideal.journal import Journal
 from engines.ideal.memory import Memory
 from engines.ideal.memslots import Memslots
-from engines.ideal.objects import SlotObject
+from engines.ideal.objects import Allocated, SlotObject
 from memslots.machine import Machine
 from memslots.slot import SlotSets
 
@@ -52,6 +52,22 @@ class Vm:
         """What they would see after a swap."""
         return tuple([sets[1 - idx].walk() for sets, idx in zip(self.sets, self.active_idx, strict=True)])
 
+    def generations(self) -> tuple[int, ...]:
+        """The generation of each address space."""
+        return tuple([sets[idx].generation for sets, idx in zip(self.sets, self.active_idx, strict=True)])
+
+    def reached(self) -> set[Allocated]:
+        """Everything allocated that the sets lead to."""
+        objects: set[SlotObject] = set()
+        for one, other in self.sets:
+            objects.update(one.id_hash.values(), other.id_hash.values())
+        reached: set[Allocated] = set(objects)
+        for slot_object in objects:
+            for area in (slot_object.arch, slot_object.dirty_bitmap):
+                if area is not None:
+                    reached.add(area)
+        return reached
+
     # -- editing and publishing --------------------------------------------------------------------------------
 
     def unlink(self, old: SlotObject) -> None:
@@ -89,7 +105,8 @@ class Vm:
             inactive.generation = self.active(as_id).generation | _UPDATE_IN_PROGRESS
             self.active_idx[as_id] = 1 - self.active_idx[as_id]
             self.publications += 1
-            self.journal.note("publish", f"address space {as_id}")
+            if self.journal.events is not None:
+                self.journal.note("publish", f"address space {as_id}")
         self.unlock_arch()
         # synchronize_srcu_expedited, once for all of them.
         for as_id in as_ids:

@@ -13,24 +13,26 @@ class WorkingSlots:
     No two of them have an id or a gfn in common: nobody puts in what has not been validated.
     """
 
-    __slots__ = ("_bases", "_by_base", "by_id")
+    __slots__ = ("_spans", "by_id")
 
     def __init__(self, slots: Iterable[Slot] = ()) -> None:
         self.by_id = {slot[1]: slot for slot in slots}
-        self._by_base = {slot[2]: slot for slot in self.by_id.values()}
-        self._bases = sorted(self._by_base)
+        self._spans = sorted([(base, base + npages, slot_id) for _, slot_id, base, npages, _, _ in slots])
 
     def put(self, slot: Slot) -> None:
         """Add a slot."""
-        self.by_id[slot[1]] = slot
-        self._by_base[slot[2]] = slot
-        insort(self._bases, slot[2])
+        _, slot_id, base, npages, _, _ = slot
+        self.by_id[slot_id] = slot
+        insort(self._spans, (base, base + npages, slot_id))
 
     def take(self, slot: Slot) -> None:
         """Remove a slot that is there."""
         del self.by_id[slot[1]]
-        del self._by_base[slot[2]]
-        del self._bases[bisect_left(self._bases, slot[2])]
+        del self._spans[bisect_left(self._spans, (slot[2],))]
+
+    def exchange(self, slot: Slot) -> None:
+        """Put a slot where one with the same id stands at the same place."""
+        self.by_id[slot[1]] = slot
 
     def walk(self) -> SlotSet:
         """The slots by id."""
@@ -42,11 +44,12 @@ class WorkingSlots:
         Slots that do not overlap end in the order in which they begin. So if any reaches into the range, the last one
         does that begins before the range ends: its own old place aside.
         """
-        bases = self._bases
-        at = bisect_left(bases, wanted[2] + wanted[3])
+        _, wanted_id, wanted_base, npages, _, _ = wanted
+        spans = self._spans
+        at = bisect_left(spans, (wanted_base + npages,))
         while at:
             at -= 1
-            _, slot_id, base, npages, _, _ = self._by_base[bases[at]]
-            if slot_id != wanted[1]:
-                return base + npages > wanted[2]
+            _, end, slot_id = spans[at]
+            if slot_id != wanted_id:
+                return end > wanted_base
         return False
