@@ -28,6 +28,9 @@ QUICK: dict[str, Callable[[], Engine]] = {
 }
 """The same engines as a campaign wants them: good for every bucket, and no better than that."""
 
+STRICT = frozenset(("ideal",))
+"""The engines that are held to refuse a header or an entry whose form has no meaning (contract I4)."""
+
 MACHINES: dict[str, Callable[[], Machine]] = {
     "kvm": lambda: this_host().machine,
     "kvm-list": lambda: ThisKvm().host().machine,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from memslots.case import Case
 from memslots.outcome import Change, Event, Outcome
+from memslots.region import NO_PADDING
 from memslots.uapi import KVM_MEM_SLOTS_NUM
 from oracles.mismatch import Allowance
 
@@ -45,7 +46,7 @@ def form_refusal(case: Case, reference: Outcome) -> FormRefusal | None:
     if case.entries > _MOST_ENTRIES:
         return FormRefusal(LONG_LIST_REFUSED, E2BIG)
     for i, region in enumerate(case.apply[: _tried(case, reference)]):
-        if region.invalidate_slot > 1 or any(region.padding):
+        if region.invalidate_slot > 1 or region.padding != NO_PADDING:
             return FormRefusal(ENTRY_FORM_REFUSED, EINVAL, i)
     return None
 

@@ -62,9 +62,10 @@ def _outcome(
         journal.corrupt,
         vm.memory.lost(reached) if ended == "returned" else 0,
         journal.warned,
-        vm.publications,
+        len(vm.published),
         tuple(journal.mishaps),
         None if journal.events is None else tuple(journal.events),
+        tuple(vm.published),
     )
 
 

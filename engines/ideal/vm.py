@@ -9,6 +9,7 @@ from engines.ideal.memory import Memory
 from engines.ideal.memslots import Memslots
 from engines.ideal.objects import Allocated, SlotObject
 from memslots.machine import Machine
+from memslots.outcome import Publication
 from memslots.slot import SlotSets
 
 _UPDATE_IN_PROGRESS = 1 << 63
@@ -34,7 +35,7 @@ class Vm:
         self.journal = journal
         self.slots_lock = False
         self.slots_arch_lock = False
-        self.publications = 0
+        self.published: list[Publication] = []
 
     def active(self, as_id: int) -> Memslots:
         """The set that readers see."""
@@ -104,7 +105,7 @@ class Vm:
             inactive = self.inactive(as_id)
             inactive.generation = self.active(as_id).generation | _UPDATE_IN_PROGRESS
             self.active_idx[as_id] = 1 - self.active_idx[as_id]
-            self.publications += 1
+            self.published.append(Publication(as_id, inactive.walk()))
             if self.journal.events is not None:
                 self.journal.note("publish", f"address space {as_id}")
         self.unlock_arch()
