@@ -12,21 +12,11 @@ from memslots.case import Case
 from memslots.outcome import Change, Event, Outcome
 from memslots.region import NO_PADDING
 from memslots.uapi import KVM_MEM_SLOTS_NUM
+from oracles.allowances import ENTRY_FORM_REFUSED, HEADER_FLAGS_REFUSED, LONG_LIST_REFUSED
 from oracles.mismatch import Allowance
 
-HEADER_FLAGS_REFUSED = Allowance(
-    "header_flags_refused", "contract I4: unknown header flags are refused (docs/decisions/ideal.md: EINVAL)"
-)
-LONG_LIST_REFUSED = Allowance(
-    "long_list_refused",
-    "contract I4: a list is bounded (docs/decisions/ideal.md: more than 65534 entries are E2BIG)",
-)
-ENTRY_FORM_REFUSED = Allowance(
-    "entry_form_refused",
-    "contract I4: padding that is not zero and unknown values of invalidate_slot are refused"
-    " (docs/decisions/ideal.md: EINVAL)",
-)
-FORM_ALLOWANCES = (HEADER_FLAGS_REFUSED, LONG_LIST_REFUSED, ENTRY_FORM_REFUSED)
+FORM = (HEADER_FLAGS_REFUSED, LONG_LIST_REFUSED, ENTRY_FORM_REFUSED)
+"""The allowances of this file."""
 
 _MOST_ENTRIES = 2 * KVM_MEM_SLOTS_NUM
 
@@ -40,14 +30,18 @@ class FormRefusal(NamedTuple):
 
 
 def form_refusal(case: Case, reference: Outcome) -> FormRefusal | None:
-    """What in the form of this list must be refused, before anything that the reference refuses; None if nothing."""
+    """What in the form of this list must be refused that the reference lets pass, or refuses later or otherwise."""
     if case.header_flags:
         return FormRefusal(HEADER_FLAGS_REFUSED, EINVAL)
     if case.entries > _MOST_ENTRIES:
         return FormRefusal(LONG_LIST_REFUSED, E2BIG)
-    for i, region in enumerate(case.apply[: _tried(case, reference)]):
+    errnos = reference.entry_errnos or ()
+    first = next((i for i, errno in enumerate(errnos) if errno), None)
+    looked_at = case.entries if first is None else first + 1
+    for i, region in enumerate(case.apply[:looked_at]):
         if region.invalidate_slot > 1 or region.padding != NO_PADDING:
-            return FormRefusal(ENTRY_FORM_REFUSED, EINVAL, i)
+            alike = i == first and reference.errno == EINVAL
+            return None if alike else FormRefusal(ENTRY_FORM_REFUSED, EINVAL, i)
     return None
 
 
@@ -62,10 +56,3 @@ def as_refused(reference: Outcome, refusal: FormRefusal) -> Outcome:
         at_first_refusal=reference.before,
         mishaps=(Event("refuse", "", entry or 0, Change.UNKNOWN),),
     )
-
-
-def _tried(case: Case, reference: Outcome) -> int:
-    """How many entries are looked at until the reference refuses one, that one included."""
-    errnos = reference.entry_errnos or ()
-    first = next((i for i, errno in enumerate(errnos) if errno), case.entries - 1)
-    return min(case.entries, first + 1)
