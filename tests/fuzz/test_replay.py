@@ -181,6 +181,15 @@ def test_the_engines_that_a_file_names_are_run_and_the_list_ioctl_if_it_names_no
     assert swapped.startswith("not on record: serial error_codes ")
 
 
+def test_a_list_that_is_refused_before_any_entry_is_refused_at_none() -> None:
+    long = CREATE.replace("apply", "list nent=65535\napply")
+    assert replayed(long, "ideal refused E2BIG", "ideal agrees", "serial refused EINVAL at 1") != []
+    assert replayed(long, "ideal refused E2BIG", "ideal agrees", "serial refused EINVAL at 2") == []
+    assert replayed(long, "ideal refused E2BIG at 0", "ideal agrees") == [
+        "expected ideal refused E2BIG at 0, got ideal refused E2BIG"
+    ]
+
+
 def test_an_engine_that_does_not_exist_is_bad_input() -> None:
     with pytest.raises(
         BadInput, match=r"^x\.slots:3: no such engine, .* serial, rfc-v1, kvm, kvm-list, found: expect xen ok"
