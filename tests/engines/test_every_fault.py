@@ -73,7 +73,7 @@ LISTS = {
         (2, 2, 4, 2, 2, 5),
     ),
 }
-ENGINES = {"serial": Serial(), "ideal": Ideal()}
+ENGINES: dict[str, Engine] = {"serial": Serial(), "ideal": Ideal()}
 
 
 def struck(engine: Engine, case: Case, kind: str) -> Iterator[Outcome]:

@@ -192,9 +192,7 @@ def test_a_list_that_is_refused_before_any_entry_is_refused_at_none() -> None:
 
 
 def test_an_engine_that_does_not_exist_is_bad_input() -> None:
-    with pytest.raises(
-        BadInput, match=rf"^x\.slots:3: no such engine, .* {', '.join(ENGINES)}, found: expect xen ok"
-    ):
+    with pytest.raises(BadInput, match=rf"^x\.slots:3: no such engine, .* {', '.join(ENGINES)}, found: expect xen ok"):
         replayed(CREATE, "xen ok")
 
 
