@@ -3,6 +3,7 @@
 
 from engines.ideal.ended import NeverReturns
 from engines.ideal.list_call import ListCall
+from engines.ideal.objects import Allocated, SlotObject
 from engines.ideal.rest import at_rest, vm_at
 from engines.ideal.vm import Vm
 from memslots.case import Case
@@ -40,9 +41,13 @@ def _outcome(
     errno: int | None = None,
     entry_errnos: tuple[int, ...] | None = None,
 ) -> Outcome:
-    """All that is to be seen of `vm` when the call has ended like this."""
+    """All that is to be seen of `vm` when the call has ended like this.
+
+    A slot whose areas are not what they ought to be is a WARN, or worse, for the next one who uses it.
+    """
     journal = vm.journal
-    reached = vm.reached()
+    linked = vm.linked()
+    reached = _reached(linked)
     return Outcome(
         ended,
         vm.walk_active(),
@@ -61,7 +66,7 @@ def _outcome(
         vm.memory.dangling(reached),
         journal.corrupt,
         vm.memory.lost(reached) if ended == "returned" else 0,
-        journal.warned,
+        journal.warned or not all(slot_object.usable for slot_object in linked),
         len(vm.published),
         tuple(journal.mishaps),
         None if journal.events is None else tuple(journal.events),
@@ -74,3 +79,13 @@ def _entry_errnos(call: ListCall) -> tuple[int, ...]:
     if not call.errno:
         return (0,) * call.case.entries
     return () if call.entry is None else (*(0,) * call.entry, call.errno)
+
+
+def _reached(linked: set[SlotObject]) -> set[Allocated]:
+    """These objects with their areas."""
+    reached: set[Allocated] = set(linked)
+    for slot_object in linked:
+        for area in (slot_object.arch, slot_object.dirty_bitmap):
+            if area is not None:
+                reached.add(area)
+    return reached

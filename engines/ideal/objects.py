@@ -2,7 +2,7 @@
 """What the kernel allocates: slot objects, and areas that have no structure here."""
 
 from memslots.slot import Slot
-from memslots.uapi import KVM_MEMSLOT_INVALID
+from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
 
 
 class Area:
@@ -28,6 +28,12 @@ class SlotObject:
         self.dirty_bitmap = dirty_bitmap
         self.arch = arch
         self.freed = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether its areas are what its user expects: a dirty bitmap if, and only if, it logs; and arch arrays."""
+        logs = self.slot[5] & KVM_MEM_LOG_DIRTY_PAGES != 0
+        return self.arch is not None and (self.dirty_bitmap is not None) == logs
 
     def __str__(self) -> str:
         as_id, slot_id, base, npages, _, flags = self.slot

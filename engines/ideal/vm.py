@@ -7,7 +7,7 @@ from engines.ideal.ended import NeverReturns
 from engines.ideal.journal import Journal
 from engines.ideal.memory import Memory
 from engines.ideal.memslots import Memslots
-from engines.ideal.objects import Allocated, SlotObject
+from engines.ideal.objects import SlotObject
 from memslots.machine import Machine
 from memslots.outcome import Publication
 from memslots.slot import SlotSets
@@ -57,17 +57,12 @@ class Vm:
         """The generation of each address space."""
         return tuple([sets[idx].generation for sets, idx in zip(self.sets, self.active_idx, strict=True)])
 
-    def reached(self) -> set[Allocated]:
-        """Everything allocated that the sets lead to."""
+    def linked(self) -> set[SlotObject]:
+        """Every object that some set holds."""
         objects: set[SlotObject] = set()
         for one, other in self.sets:
             objects.update(one.id_hash.values(), other.id_hash.values())
-        reached: set[Allocated] = set(objects)
-        for slot_object in objects:
-            for area in (slot_object.arch, slot_object.dirty_bitmap):
-                if area is not None:
-                    reached.add(area)
-        return reached
+        return objects
 
     # -- editing and publishing --------------------------------------------------------------------------------
 

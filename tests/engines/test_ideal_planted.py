@@ -74,6 +74,10 @@ def twice(owner: type, name: str) -> Patch:
     return patch
 
 
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlotObject, "dirty_bitmap", property(lambda self: None, lambda self, area: None), raising=True)
+
+
 def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Vm, "inactive", Vm.active)
 
@@ -100,6 +104,8 @@ PLANTED: dict[str, tuple[Patch, str | None]] = {
     "the first edit takes nothing out": (dropped(Memslots, "unlink", 0), None),
     "the last edit puts nothing in": (dropped(Memslots, "link", 7), None),
     "sets are edited while readers see them": (swapped, None),
+    "a slot that logs has no dirty bitmap": (bare, None),
+    "a slot has no arch arrays": (dropped(Memory, "area", 3), None),
     "nothing is taken back": (dropped(ListCall, "_take_back"), "prepare"),
     "what is not used is not freed after a failed hook": (dropped(ListCall, "_free_what_is_unused"), "prepare"),
     "what is not used is not freed without memory": (dropped(ListCall, "_free_what_is_unused"), "bitmap"),
