@@ -141,11 +141,16 @@ class ListCall:
     def _invalidate(self, invalidated: list[Update]) -> None:
         """Publish all slots that are deleted or moved as INVALID, at once; come back with slots_arch_lock held.
 
-        Stale translations are flushed here. What a vCPU allocates lazily for a slot meanwhile, its copy has got: they
-        share it.
+        Stale translations are flushed in between. What a vCPU allocates lazily for a slot meanwhile, its copy has got:
+        they share it.
         """
-        self._edit("invalidate", [(update, update.old, update.invalid) for update in invalidated])
+        edits: list[Edit] = [(update, update.old, update.invalid) for update in invalidated]
+        self._edit("invalidate", edits)
         self.vm.publish(address_spaces(invalidated))
+        for update, old, _ in edits:
+            assert old is not None
+            self.vm.journal.at("invalidate", update.entry, update.change)
+            self.vm.flush(old)
         self.vm.lock_arch()
 
     def _prepare(self) -> bool:
@@ -187,6 +192,9 @@ class ListCall:
         if old.dirty_bitmap is not None and (new is None or new.dirty_bitmap is None):
             free(old.dirty_bitmap)
         if new is None or new.arch is not old.arch:
+            # It is elsewhere now, or nowhere.
+            if old.translated:
+                vm.journal.damaged("use-after-free", f"{old} by a stale translation")
             free(old.arch)
         if update.invalid is not None:
             free(update.invalid)

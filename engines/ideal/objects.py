@@ -19,15 +19,19 @@ class Area:
 
 
 class SlotObject:
-    """One struct kvm_memory_slot. `slot` is what it says, and never changes; the areas are pointers."""
+    """One struct kvm_memory_slot. `slot` is what it says, and never changes; the areas are pointers.
 
-    __slots__ = ("arch", "dirty_bitmap", "freed", "slot")
+    `translated`: a vCPU may have translations to its memory, which must be gone before it is freed.
+    """
+
+    __slots__ = ("arch", "dirty_bitmap", "freed", "slot", "translated")
 
     def __init__(self, slot: Slot, dirty_bitmap: Area | None = None, arch: Area | None = None) -> None:
         self.slot = slot
         self.dirty_bitmap = dirty_bitmap
         self.arch = arch
         self.freed = False
+        self.translated = True
 
     @property
     def usable(self) -> bool:

@@ -11,6 +11,7 @@ from engines.ideal.objects import SlotObject
 from memslots.machine import Machine
 from memslots.outcome import Publication
 from memslots.slot import SlotSets
+from memslots.uapi import KVM_MEMSLOT_INVALID
 
 _UPDATE_IN_PROGRESS = 1 << 63
 
@@ -107,6 +108,11 @@ class Vm:
         # synchronize_srcu_expedited, once for all of them.
         for as_id in as_ids:
             self.active(as_id).generation += len(self.sets) - _UPDATE_IN_PROGRESS
+
+    def flush(self, old: SlotObject) -> None:
+        """Drop the translations of a slot, which come back at once unless it is INVALID for readers now."""
+        seen = self.active(old.slot[0]).id_hash.get(old.slot[1])
+        old.translated = seen is None or not seen.slot[5] & KVM_MEMSLOT_INVALID
 
     # -- locks -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engines.ideal.engine import Ideal
-from engines.ideal.list_call import ListCall
+from engines.ideal.list_call import Edit, ListCall
 from engines.ideal.memory import Memory
 from engines.ideal.memslots import Memslots
 from engines.ideal.objects import Allocated, Area, SlotObject
@@ -78,6 +78,21 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SlotObject, "dirty_bitmap", property(lambda self: None, lambda self, area: None), raising=True)
 
 
+def flushed_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flush while readers still see the slot as it was."""
+    edit = ListCall._edit
+
+    def early(self: ListCall, phase: str, edits: list[Edit]) -> None:
+        for _, old, _ in edits:
+            if phase == "invalidate" and old is not None:
+                self.vm.flush(old)
+        edit(self, phase, edits)
+
+    monkeypatch.setattr(ListCall, "_edit", early)
+    flush = Vm.flush
+    monkeypatch.setattr(Vm, "flush", lambda self, old: flush(self, old) if not self.published else None)
+
+
 def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Vm, "inactive", Vm.active)
 
@@ -95,6 +110,8 @@ PLANTED: dict[str, tuple[Patch, str | None]] = {
     "slots_arch_lock is not taken again": (dropped(Vm, "lock_arch", 1), None),
     "slots_arch_lock is not released": (dropped(Vm, "unlock_arch"), None),
     "INVALID slots are not published": (dropped(ListCall, "_invalidate"), None),
+    "stale translations are not flushed": (dropped(Vm, "flush", 1), None),
+    "slots are flushed before they are INVALID": (flushed_early, None),
     "nothing is published": (dropped(ListCall, "_publish"), None),
     "nothing is finished": (dropped(ListCall, "_finish"), None),
     "one update is not committed": (dropped(ListCall, "_commit", 2), None),
