@@ -22,7 +22,7 @@ _UPDATE_IN_PROGRESS = 1 << 63
 class BatchEntry:
     """struct kvm_internal_memory_region_list: what one request works with. Zeroed, so `change` is CREATE (sic)."""
 
-    __slots__ = ("asked", "change", "invalid", "new", "old")
+    __slots__ = ("asked", "batch", "change", "invalid", "is_move_delete", "new", "old")
 
     def __init__(self) -> None:
         # What was asked for, as far as it was looked at: for events; the kernel has no such field.
@@ -31,6 +31,10 @@ class BatchEntry:
         self.new: SlotObject | None = None
         self.invalid: SlotObject | None = None
         self.change = Change.CREATE
+        self.batch = False
+        """Patch 9: what is edited will be published later, with the rest of a list."""
+        self.is_move_delete = False
+        """Patch 9: the first pass is at work on it."""
 
 
 class Misused(Exception):
