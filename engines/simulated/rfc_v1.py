@@ -166,6 +166,7 @@ class ListCall(Series):
         kernel.unlock_slots()
 
     def check_memory_region(self, region: Region, entry: BatchEntry) -> int:
+        """The same, where the entry may be NULL."""
         if self.batch_is_null and refusal(self.kernel.machine, region) is None:
             raise Oops("null-dereference")  # kvm_prepare_batch writes to the entry
         return super().check_memory_region(region, entry)

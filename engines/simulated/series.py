@@ -27,6 +27,7 @@ class Series:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.r = 0
+        self._windows: set[int] = set()
 
     def refuse(self, errno: int, why: str) -> None:
         """Answer -errno."""
@@ -99,6 +100,7 @@ class Series:
                 kernel.invalidate(old, invalid_slot)
                 if entry.batch:
                     kernel.mishap("early-publish", "in the second pass")
+                self._window(old.slot.as_id)
                 yield PUBLISHED
                 kernel.reacquire(old, invalid_slot)
                 kernel.replace(old, invalid_slot)  # patch 7: `old` is in no set from here on
@@ -114,11 +116,18 @@ class Series:
             # never set here: NULL, as the kernel's compilers initialise it.
             assert old is not None
             kernel.swap(old.slot.as_id)
+            self._window(old.slot.as_id)
             yield PUBLISHED
             kernel.replace(invalid_slot, old)
             kernel.kfree(invalid_slot)
         else:
             kernel.unlock_arch()
+
+    def _window(self, as_id: int) -> None:
+        """A set with INVALID slots was published: sic where it is not the first, for all could be in one."""
+        if as_id in self._windows:
+            self.kernel.mishap("another-window", f"address space {as_id}")
+        self._windows.add(as_id)
 
     def finish_memslot(self, entry: BatchEntry) -> None:
         """kvm_finish_memslot (patches 4 and 6): the change once more, in the set that is inactive now; then commit."""

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import Area, Memslots, SlotObject, named
+from engines.simulated.published import Published
 from memslots.machine import Machine
-from memslots.outcome import Change, Event, Publication
+from memslots.outcome import Change, Event
 from memslots.slot import Slot, SlotSet, SlotSets
 from memslots.uapi import (
     KVM_MEMSLOT_INVALID,
@@ -56,7 +57,9 @@ class Vm:
         self.slots_arch_lock = False
         self.nr_memslot_pages = 0
         self.publications = 0
-        self.published: list[Publication] = []
+        self.published: Published | None = None
+        self.inhibited = False
+        """Whether readers are kept out, as QEMU does it."""
         self.allocated: list[SlotObject] = []
         self.bitmaps: list[Area] = []
         self.batch: Sequence[BatchEntry] = ()
@@ -139,7 +142,8 @@ class Vm:
         # synchronize_srcu_expedited: from here on no reader holds the previous set.
         published.generation = generation + len(self.sets)
         self.publications += 1
-        self.published.append(Publication(as_id, _walk(published)))
+        if self.published is not None and not self.published.too_much:
+            self.published.add(as_id, _walk(published), self.inhibited)
 
     # -- locks -----------------------------------------------------------------------------------------------
 
