@@ -27,8 +27,8 @@ class Event(NamedTuple):
 
     The kinds of a mishap: refuse, warn, stray (an edit of a set that does not hold the object, or holds it already),
     damage (a memory error), injected (a fault of the case is met; `detail` is its kind), unnoticed (an allocation that
-    failed), early-publish (of half a list), another-window (with INVALID slots, where all could have been in the first),
-    lock (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
+    failed), early-publish (of half a list), another-window (INVALID slots, published where a set had some before), lock
+    (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
     recorded events besides: lock, unlock, alloc, alloc failed, free, replace, publish.
     """
 

@@ -12,7 +12,7 @@ from engines.simulated.plain_memory import PlainMemory
 from engines.simulated.plain_memslots import PlainMemslots, walk_since
 from engines.simulated.published import Published
 from memslots.case import Case
-from memslots.outcome import Change, Event, Outcome, Publication
+from memslots.outcome import Change, Event, Outcome
 from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
 from memslots.uapi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
@@ -65,7 +65,6 @@ class PlainKernel:
         self.batch: list[Entry | None] = []
         self.memory = PlainMemory(rest.sets)
         self.mishaps: list[Event] = []
-        self.published: list[Publication] = []
         self.damage: tuple[str, ...] = ()
         self.slots_lock = False
         self.arch_lock: Event | None = None
