@@ -176,7 +176,7 @@ def _another_window(parting: Event, change: str, outcome: Outcome) -> str:
         )
     return (
         f"{_sentence(change)} that is not flagged is made INVALID in {parting.phase}, by a publication of its own, when"
-        " P1 has published INVALID slots before."
+        " INVALID slots have been published before."
     )
 
 
