@@ -66,6 +66,11 @@ def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -
             return _first(mishaps, "warn")
         case "out-of-bounds" | "use-after-free" | "double-free":
             return _first(mishaps, "damage")
+        case "invalid-windows":
+            return _first(mishaps, "another-window")
+        case "outside" | "unbacked" | "not-invalidated" | "republished" | "apart":
+            # Half a list that was published comes before what is refused behind it.
+            return _first(mishaps, "early-publish")
     return None
 
 

@@ -8,6 +8,7 @@ from engines.protocol import RefusedGiven
 from engines.simulated.kernel import Kernel
 from engines.simulated.objects import Area, SlotObject
 from engines.simulated.plain import PlainVm
+from engines.simulated.published import Published
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.serial import set_memory_region
 from memslots.case import Case
@@ -95,6 +96,7 @@ def boot(case: Case) -> Kernel:
                 memslots.insert_gfn(slot_object)
         for memslots in pair:
             memslots.generation = as_id + swaps * len(kernel.sets)
+    kernel.published = Published()
     kernel.faults = dict(case.faults)
     return kernel
 
@@ -112,7 +114,7 @@ def boot_faithfully(case: Case, kernel: Kernel) -> None:
     if isinstance(kernel, RecordingKernel):
         kernel.events.clear()
     kernel.publications = 0
-    kernel.published.clear()
+    kernel.published = Published()
     kernel.areas_freed = False
     kernel.entry = None
     kernel.index = 0
