@@ -35,7 +35,8 @@ _HEADER = HEADER_KIND.mask | HEADER_VALUE.mask
 def drawn_choices(rng: Random) -> list[int]:
     """Choices for a case of a few entries, once in 256 times of many."""
     head = rng.getrandbits(CHOICE_BITS)
-    return [head, *_gestures(rng, GIVEN.of(head)), *_list_of_gestures(rng)]
+    entries = _drawn_length(rng)
+    return [head, *_gestures(rng, GIVEN.of(head) + entries)]
 
 
 def drawn(rng: Random) -> Iterator[list[int]]:
@@ -46,12 +47,14 @@ def drawn(rng: Random) -> Iterator[list[int]]:
         state = first[0] & ~_HEADER
         given = first[1 : 1 + GIVEN.of(state)]
         for _ in range(LISTS_OF_A_STATE - 1):
-            yield [state | rng.getrandbits(CHOICE_BITS) & _HEADER, *given, *_list_of_gestures(rng)]
+            header = rng.getrandbits(CHOICE_BITS) & _HEADER
+            yield [state | header, *given, *_gestures(rng, _drawn_length(rng))]
 
 
-def _list_of_gestures(rng: Random) -> list[int]:
+def _drawn_length(rng: Random) -> int:
+    """How many gestures a list has."""
     most = _LONG_MOST if rng.getrandbits(_LONG_BITS) == 0 else _USUAL_MOST
-    return _gestures(rng, 1 + int(rng.random() * most))
+    return 1 + int(rng.random() * most)
 
 
 def _gestures(rng: Random, n: int) -> list[int]:
