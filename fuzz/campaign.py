@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from fuzz.findings import Findings, Record
 from fuzz.replay import expectations_of
@@ -20,6 +21,8 @@ from reports.why import why
 
 FLUSH_SECONDS = 0.5
 """How old what a killed campaign has counted may be."""
+_REMEMBERED = 4096
+"""Of how many cases that reductions have tried it is remembered what they show."""
 
 
 class MismatchFound(Exception):
@@ -39,6 +42,8 @@ class Campaign:
         """`trial` judges every case, and may be a quick one; `whole`, if it is, says what a record expects."""
         self.trial = trial
         self._whole = whole or trial
+        # What one bucket's reduction has tried, the reductions of the case's other buckets try as well.
+        self._shown = lru_cache(_REMEMBERED)(partial(buckets_shown, trial))
         self.trials = 0
         self._findings = findings
         self._worker = worker
@@ -102,7 +107,7 @@ class Campaign:
                 self.flush()
 
     def _keep(self, case: Case, bucket: str) -> None:
-        problem = reduced(case, shows(self.trial, bucket))
+        problem = reduced(case, lambda smaller: bucket in self._shown(smaller))
         small = problem.case
         changes = ", ".join(changes_of(small))
         signature = signature_of(bucket, small)
@@ -116,16 +121,17 @@ class Campaign:
             print(error, file=sys.stderr)  # noqa: T201 - the log of a worker
 
 
+def buckets_shown(trial: Trial, case: Case) -> frozenset[str]:
+    """The buckets that a case shows. What is no case shows none."""
+    try:
+        return frozenset([finding.bucket for finding in trial.verdict(case).findings])
+    except BadCase:
+        return frozenset()
+
+
 def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
-    """The predicate of a reduction: whether a case shows this bucket. What is no case does not."""
-
-    def holds(case: Case) -> bool:
-        try:
-            return any(finding.bucket == bucket for finding in trial.verdict(case).findings)
-        except BadCase:
-            return False
-
-    return holds
+    """The predicate of a reduction: whether a case shows this bucket."""
+    return lambda case: bucket in buckets_shown(trial, case)
 
 
 def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> str:

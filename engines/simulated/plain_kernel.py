@@ -190,7 +190,7 @@ class PlainKernel:
             self.errno if returned else None,
             None,
             None,
-            walk_since(self.active, active, self.inactive),
+            active if self.inactive is self.active else walk_since(self.active, active, self.inactive),
             tuple([as_id + n * spaces for as_id, n in enumerate(self.swaps)]),
             self.slots_lock,
             self.arch_lock is not None,
@@ -208,7 +208,9 @@ class PlainKernel:
         )
 
     def walk(self, before: SlotSets) -> SlotSets:
-        """What readers see of the sets, where they saw `before` at rest."""
+        """What readers see of the sets, where they saw `before` at rest: what they see changes with a swap only."""
+        if self.swaps == self.rest.swaps:
+            return before
         return walk_since(self.rest.sets, before, self.active)
 
     def _leaked(self) -> int:
