@@ -201,6 +201,39 @@ def test_a_request_goes_to_the_kernel_only_if_it_cannot_allocate_much(region: Re
     assert rehearsal.may_go(region) == (region.memory_size <= MOST_PAGES * 4096)
 
 
+BEYOND = "gpa=0x10000000000000 size=0x7fffffff000 hva=0x0"
+"""Behind the last gfn of every machine: EINVAL, and the dirty bitmap is allocated before that is seen."""
+
+
+@pytest.mark.parametrize(
+    ("machine", "host", "entry"),
+    [
+        ("linux-6.18 readonly=0", "linux-6.18", f"slot=0 flags=LOG_DIRTY_PAGES|READONLY {BEYOND}"),
+        ("linux-6.18 user_slots=8", "linux-6.18", f"slot=9 flags=LOG_DIRTY_PAGES {BEYOND}"),
+        ("linux-6.18", "linux-6.1", f"slot=1:0 flags=LOG_DIRTY_PAGES {BEYOND}"),
+    ],
+)
+def test_what_only_the_case_s_machine_is_certain_to_refuse_does_not_go(
+    wrong_kernel: type["WrongKernel"],
+    case_of: Callable[..., Case],
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    host: str,
+    entry: str,
+) -> None:
+    """Both answer EINVAL to it: the one to a field, the host to the last gfn of a CREATE. Nor does it the other way."""
+    sent: list[Region] = []
+    wrong_kernel.wrong = lambda model, region: sent.append(region)
+    ours, theirs = (case_of(f"machine {each}", f"apply {entry}") for each in (machine, host))
+    engine = IoctlSerial()
+    for case, there in ((ours, theirs.machine), (theirs, ours.machine)):
+        monkeypatch.setattr(kvm, "this_host", lambda path, there=there: Host("6.1.0-wrong", there, False, False))
+        with pytest.raises(Unfit, match="entry 0: memory_size=0x7fffffff000: expected at most 1024 pages"):
+            engine.apply(case)
+    engine.close()
+    assert sent == []
+
+
 class WrongKernel:
     """A VM whose kernel goes wrong at one request: it answers otherwise, or changes otherwise, than Linux."""
 
