@@ -372,6 +372,22 @@ def test_a_kernel_that_contradicts_itself_is_not_believed(made: Made, grow: Case
     assert findings(engine, grow) == ["invariants corrupt"]
 
 
+def test_a_vm_in_which_a_question_of_ours_has_stayed_is_not_used_again(
+    made: Made, case_of: Callable[..., Case]
+) -> None:
+    """One set has the slot elsewhere, where no reader looks: what is granted there stays."""
+
+    def goes_wrong(vm: WreckedVm) -> int:
+        vm.sets[1 - vm.looked_at[1]].set_memory_region(Region(1 << 16, 0, 0x20000, 0x4000, 0x10000))
+        return vm.lists
+
+    engine, _ = made(goes_wrong)
+    case = case_of(MACHINE_LINE, "given slot=1:0 gpa=0x10000 size=0x4000 hva=0x10000", "apply slot=7 size=0")
+    outcome = engine.apply(case)
+    assert (outcome.value, outcome.corrupt, outcome.active) == (1, True, UNSEEN)
+    assert engine.apply(case).value == 1, "another VM"
+
+
 def test_a_kernel_that_dies_when_it_is_asked_what_is_left_is_corrupt(made: Made, grow: Case) -> None:
     def goes_wrong(vm: WreckedVm) -> None:
         def dies() -> None:
