@@ -18,7 +18,6 @@ the outcome. What cannot be seen of a real kernel is not vouched for:
 
 from errno import errorcode
 
-from engines.protocol import RefusedGiven
 from engines.real.kmsg import KMSG, Heard, KernelLog, warn_once_more
 from engines.real.list_limits import rehearsed
 from engines.real.list_outcome import Told, outcome_of, with_mishaps
@@ -27,7 +26,7 @@ from engines.real.list_worker import BEGINS, CLOSE, EMPTIED, ListWorker, Questio
 from engines.real.symptoms import stuck_task, symptoms_in
 from engines.real.watched import Lost, Stuck, Watched
 from memslots.case import Case
-from memslots.errors import Missing
+from memslots.errors import Missing, RefusedHere
 from memslots.outcome import Outcome
 
 SILENT_SECONDS = 5.0
@@ -60,7 +59,7 @@ class IoctlList:
         """What becomes of `case`.
 
         Raises Withheld where nobody has said that this kernel may be lost, Missing where it has no list ioctl or is
-        suspect since an earlier case, Unfit for what it cannot be given.
+        suspect since an earlier case, Unfit for what it cannot be given; RefusedHere for what it takes otherwise.
         """
         host = self._kvm.host()
         if self.suspect:
@@ -120,7 +119,7 @@ class IoctlList:
         """What to raise where the list was not tried, since it never came to it."""
         if isinstance(left, Refused):
             self.close()
-            return RefusedGiven(left.index, errorcode[left.errno])
+            return RefusedHere(left.index, errorcode.get(left.errno, str(left.errno)))
         said = symptoms_in(told.earlier).oops_text or ("it hangs" if isinstance(lost, Stuck) else "its caller has died")
         self.suspect = f"since serial requests for a new VM fail: {said}"
         return Missing(f"this kernel fails at serial requests for a new VM ({said}): restart the guest")

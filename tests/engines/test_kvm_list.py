@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from errno import EIO, ENOTTY
+from errno import EIO, ENOMEM, ENOTTY
 from pathlib import Path
 from random import Random
 
@@ -20,11 +20,13 @@ from engines.real.list_vm import ListVm, ThisKvm, packed_list
 from engines.real.permission import DISPOSABLE, GUEST, granted
 from engines.real.watched import Failed, Watched, Work
 from engines.simulated.engines import Serial
+from fuzz.campaign import Campaign
 from fuzz.choices import drawn_choices
+from fuzz.findings import Findings
 from fuzz.grammar import case_of as drawn_case
 from fuzz.trial import Trial
 from memslots.case import Case
-from memslots.errors import Missing, Unfit, Withheld
+from memslots.errors import Missing, RefusedHere, Unfit, Withheld
 from memslots.outcome import UNSEEN, Outcome
 from memslots.region import Region
 from memslots.uapi import KVM_MEMSLOT_INVALID
@@ -418,6 +420,25 @@ def test_a_given_region_that_is_refused_is_bad_input(made: Made, case_of: Callab
     engine, _ = made()
     with pytest.raises(RefusedGiven, match=r"given 1: .*EEXIST"):
         engine.apply(case_of(MACHINE_LINE, GIVEN, "given slot=1 gpa=0x0 size=0x1000 hva=0x0", "list nent=0"))
+    assert engine.apply(grow).value == 0
+
+
+def test_a_given_region_that_this_kernel_alone_refuses_is_news_of_it(
+    made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A campaign says so once, counts the case among those that were left out, and goes on."""
+    engine, _ = made()
+    monkeypatch.setattr(WreckedVm, "set_memory_region", lambda vm, region: ENOMEM)
+    with pytest.raises(RefusedHere, match=r"given 0: this kernel refuses it \(ENOMEM\), and the model accepts it"):
+        engine.apply(grow)
+    store = Findings(tmp_path / "findings", {})
+    campaign = Campaign(Trial(Serial(), engine, Policy.PREFIX), store, "worker")
+    assert [campaign.observe(grow) for _ in range(2)] == [None, None]
+    campaign.flush()
+    store.close()
+    assert capsys.readouterr().err.count("given 0: this kernel refuses it (ENOMEM)") == 1
+    monkeypatch.undo()
+    engine.close()
     assert engine.apply(grow).value == 0
 
 
