@@ -13,7 +13,7 @@ from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
-from memslots.errors import BadCase, BadInput, Unfit
+from memslots.errors import BadCase, BadInput, RefusedHere, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
@@ -53,6 +53,7 @@ class Campaign:
         self._allowed: Counter[str] = Counter()
         self._counted = 0
         self._unfit = 0
+        self._kernel_differs = False
         self._flushed = time.monotonic()
         # A campaign that goes on counts from where it was.
         self._trials_before, seconds_before = findings.work_of(worker)
@@ -66,8 +67,11 @@ class Campaign:
         self.trials += 1
         try:
             verdict = self.trial.verdict(case)
-        except Unfit:
+        except Unfit as unfit:
             self._unfit += 1
+            if isinstance(unfit, RefusedHere) and not self._kernel_differs:
+                self._kernel_differs = True
+                print(unfit, line_from_case(case), sep=": ", file=sys.stderr)  # noqa: T201 - the log of a worker
             return None
         for allowance in verdict.allowances:
             self._allowed[allowance.name] += 1

@@ -20,6 +20,10 @@ class Change(Enum):
     """Refused before it was looked up."""
 
 
+GIVEN, AFTERWARDS = "given", "afterwards"
+"""The phases of what a real kernel's log says before the call, while `given` is applied, and after it."""
+
+
 class Event(NamedTuple):
     """One step of an engine. `entry` counts from 0.
 
