@@ -212,8 +212,8 @@ def test_an_interrupt_ends_it_quietly_with_130(started: Started) -> None:
 
 
 def test_what_readers_saw_is_added_when_it_is_asked_for_and_changes_nothing_else(sameslots: Sameslots) -> None:
-    twice = PAGE.replace("0x1000", "0x2000")
-    grow = line_of("grow", f"given slot=0 {PAGE}", "apply slot=0 size=0", f"apply slot=0 {twice}")
+    twice = "apply slot=0 gpa=0x0 size=0x2000 hva=0x100000000000"
+    grow = line_of("grow", f"given slot=0 {PAGE}", "apply slot=0 size=0", twice)
     command = ("run", "--engine", "rfc-v1", "--engine", "qemu-commit", "--engine", "serial-rfc-v1", "--jsonl", "-")
     [plain] = results_of(sameslots(*command, stdin=grow))
     [asked] = results_of(sameslots(*command, "--published", stdin=grow))
