@@ -258,7 +258,10 @@ def test_what_is_no_serial_engine_is_no_reference(sameslots: Sameslots) -> None:
     """Only who shows what stood at the first refusal can say what is right."""
     ran = sameslots("replay", "x.slots", "--reference", "rfc-v1")
     assert ran.returncode == 2
-    assert ran.stderr == "sameslots: Invalid value for '--reference': 'rfc-v1' is not one of 'serial', 'kvm'.\n"
+    assert ran.stderr == (
+        "sameslots: Invalid value for '--reference': 'rfc-v1' is not one of 'serial', 'serial-rfc-v1', 'qemu-commit',"
+        " 'kvm'.\n"
+    )
 
 
 def read_back(path: Path, results: list[Replayed]) -> ET.Element:
