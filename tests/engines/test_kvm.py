@@ -187,6 +187,8 @@ HUGE = ((1 << 31) - 1) * 4096
         (Region(1, 0, 0x100_0001, LARGE, 0), True),  # unaligned
         (Region(40000, 0, 0x100_0000, LARGE, 0), True),
         (Region(1, 0, 0x100_0000, HUGE + 4096, 0), True),  # too many pages
+        (Region(1, 0, 0x100_0000, LARGE, 1 << 47), False),  # user space ends there on some kernels alone
+        (Region(1, 0, 0x100_0000, LARGE, (1 << 47) + 1), True),
         (Region(0, 0, 0x100_0000, 0x2000, 0), True),
     ],
 )
