@@ -22,7 +22,7 @@ from engines.real.kept import kept
 from engines.real.rehearsal import Rehearsal
 from engines.real.testimony import BUGS, KINDS, Backing, Place, Witnessed, told
 from engines.real.updater import APPLYING, BEFORE, PATIENCE, STEPS, UNDOING, Updater, Way
-from engines.real.vcpu import REACHED, Vcpu, code
+from engines.real.vcpu import LOCAL_APIC, REACHED, Vcpu, code
 from engines.real.vm import Vm
 from memslots.case import Case
 from memslots.errors import RefusedHere, Unfit
@@ -95,7 +95,7 @@ class Witness:
         reached = range(REACHED // self._page)
         places = [
             Place(gfn, self._backing(self._before, gfn), self._backing(self._after, gfn))
-            for gfn in gfns - {self._code_gfn}
+            for gfn in gfns - {self._code_gfn, LOCAL_APIC // self._page}
             if gfn in reached
         ]
         places.sort(key=lambda place: (None in place.words("read"), place.gfn))

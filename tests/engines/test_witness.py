@@ -202,6 +202,19 @@ def test_what_a_reader_of_a_real_mode_cpu_cannot_reach_is_said(host: Host, case_
         Witness(case_of("given slot=0 size=0", "apply slot=0 gpa=0x0 size=0x1000 hva=0x0"))
 
 
+def test_the_local_apic_s_page_says_nothing_of_a_list(host: Host, case_of: Callable[..., Case]) -> None:
+    """KVM's emulator takes it for MMIO, whatever slot is there."""
+    case = case_of(
+        "given slot=0 gpa=0xfedff000 size=0x2000 hva=0x100000000000",
+        "apply slot=1 gpa=0xfee01000 size=0x1000 hva=0x200000000000",
+    )
+    testimony = watched(case, "serial", lambda t: t.rounds < 50)
+    assert testimony.bugs == 0
+    assert not testimony.lost
+    with Witness(case) as witness:
+        assert [place.gfn for place in witness.places] == [0xFEDFF, 0xFEDFE, 0xFEE01, 0xFEE02]
+
+
 def test_an_error_of_the_updater_is_raised_to_who_watches(host: Host, case_of: Callable[..., Case]) -> None:
     class Broken:
         keeps_prefix = inhibits = True
