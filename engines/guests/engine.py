@@ -19,7 +19,7 @@ from engines.guests.guest import DIED, Guest, Lost
 from engines.guests.plan import Plan
 from engines.protocol import Engine
 from memslots.case import Case
-from memslots.errors import Missing
+from memslots.errors import BadInput, Missing
 from memslots.jsonl import line_from_case
 from memslots.machine import Machine
 from memslots.outcome import Outcome
@@ -126,6 +126,9 @@ class Guests:
             except Lost as lost:
                 if tries == _BOOTS:
                     raise Missing(f"{self._plan.kernel}: does not come up: {lost}; see docs/guest.md") from None
+            except BadInput as refused:
+                # Of the plan, not of a case: there will be no guest for any other, either.
+                raise Missing(f"{self._plan.kernel}: does not come up: {refused}") from None
             self.counts["boots"] += 1
         return self._guest
 
