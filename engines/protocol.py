@@ -17,10 +17,6 @@ class RefusedGiven(BadCase):
         self.index = index
         self.errno_name = errno_name
 
-    def __reduce__(self) -> tuple[type["RefusedGiven"], tuple[int, str]]:
-        """How it is made again in another process."""
-        return RefusedGiven, (self.index, self.errno_name)
-
 
 class Engine(Protocol):
     """Someone who can apply a case."""
