@@ -33,7 +33,7 @@ class Box(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One set. `overlaps`: gfns that two slots hold; `unbacked`: that none does, with the same memory before and after."""
+    """One set. `overlaps`: gfns that two slots hold; `unbacked`: that none holds, the same memory before and after."""
 
     title: str
     notes: tuple[str, ...]
