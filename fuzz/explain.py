@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from engines.catalogue import ENGINES, engine_named
+from engines.catalogue import engine_named, known
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
 from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
@@ -61,7 +61,7 @@ def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) ->
         return asked
     expected = expected_engines(path, file)
     named = [n for n, each in expected.items() if any(isinstance(one, MismatchExpected) for one in each)]
-    usable = [name for name in named if name in ENGINES and name != reference]
+    usable = [name for name in named if known(name) and name != reference]
     return usable[0] if usable else DEFAULT_ENGINE
 
 

@@ -48,9 +48,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("fuzz/findings.py", "fuzz/ledger.py"),
     "hypothesis": ("fuzz/strategies.py",),
     "atheris": ("fuzz/worker.py",),
-    "ctypes": ("engines/real/device.py",),
+    "ctypes": ("engines/real/device.py", "engines/tree/library.py"),
     "fcntl": ("engines/real/device.py",),
-    "mmap": ("engines/real/device.py",),
+    "mmap": ("engines/real/device.py", "engines/tree/library.py"),
     "jinja2": (),
     "kconfiglib": (),
 }

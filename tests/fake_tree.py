@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds of a kernel tree that is none: the Python side is tested for real where there is a compiler and no tree."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engines.tree.built import FACTS, LIBRARY
+from engines.tree.library import ABI
+
+SOURCE = Path(__file__).with_suffix(".c")
+SHIM = Path(__file__).parent.parent / "engines" / "tree" / "shim"
+ODDITIES = (
+    *("warns", "bugs", "oopses", "waits", "loops", "unknown", "dies", "stays", "leaks", "frees twice", "overruns"),
+    *("keeps lock", "in place"),
+)
+
+
+def odd(name: str) -> str:
+    """The userspace_addr that makes the fake do this when a slot is created."""
+    return hex(0xDEAD0000 + 0x1000 * (ODDITIES.index(name) + 1))
+
+
+def fake_build(folder: Path, *defines: str) -> Path:
+    """A build made of `fake_tree.c`, in a folder of its own below `folder`."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler: apt-get install gcc")
+    build = folder / "-".join(("fake", *defines))
+    if (build / FACTS).exists():
+        return build
+    build.mkdir(parents=True)
+    options = ["-shared", "-fPIC", "-O1", f"-I{SHIM}", *(f"-D{name}" for name in defines)]
+    subprocess.run([compiler, *options, str(SOURCE), "-o", str(build / LIBRARY)], check=True)
+    facts = {
+        "abi": ABI,
+        "tree": "linux-fake",
+        "release": "6.1.0-fake",
+        "content": "-".join(defines),
+        "options": ["coverage"],
+        "machine": {"address_spaces": 2, "page_size": 4096, "user_slots": 32764, "readonly": 1},
+        "list": None if "NO_LIST" in defines else {"ioctl": 0x4008AE49},
+        "environment": {},
+        "returns_zero": ["kvm_flush_shadow"],
+        "checked": {"strict": True},
+    }
+    (build / FACTS).write_text(json.dumps(facts))
+    return build
