@@ -180,7 +180,6 @@ enum memslot_where {		/* which indexes of the set hold the object; a freed one i
 	MEMSLOT_IS_FREED = 8,
 	MEMSLOT_HAS_BITMAP = 16,
 	MEMSLOT_HAS_FREED_BITMAP = 32,
-	MEMSLOT_IN_OTHER_SET = 64,	/* the same object */
 };
 
 struct memslot_slot {
@@ -191,7 +190,7 @@ struct memslot_slot {
 	msu16 id;
 	msu16 as_id;
 	msu32 where;		/* enum memslot_where; of published sets MEMSLOT_IN_GFN_TREE and what is known of it */
-	msu32 object;		/* which object: the n-th slot object that was allocated since the VM was made */
+	msu32 object;		/* which: the n-th slot object that was allocated; the same one in another set has the same */
 };
 
 /*
