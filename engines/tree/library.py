@@ -9,12 +9,15 @@ import mmap
 import os
 import signal
 from pathlib import Path
+from struct import Struct
 
 ABI = 1
 """MEMSLOT_ABI."""
 CASE_ROOM = 4 << 20
 RESULT_ROOM = 60 << 20
 """Bytes for a case, and for what comes of it. What is not written to takes no memory."""
+FACTS = Struct("<12I")
+"""struct memslot_facts."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,10 +57,8 @@ class Library:
             self._apply.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
         except (OSError, AttributeError) as error:
             raise NotUsable(str(error)) from None
-        abi = library.memslot_facts()[0]
-        if abi != ABI:
-            raise NotUsable(f"its interface is number {abi}, expected {ABI}")
         self._library = library
+        self._bytes = shared.bytes
         self._pinned = ctypes.c_char.from_buffer(shared.bytes)
         address = ctypes.addressof(self._pinned)
         self._case, self._result = address, address + CASE_ROOM
@@ -68,6 +69,11 @@ class Library:
         if ended:
             words = (self._library.memslot_last_words() or b"").decode(errors="replace")
             raise NotUsable(f"a VM cannot be made ({-ended}): {words or 'no reason is given'}")
+        facts = self._library.memslot_facts()
+        if facts[0] != ABI:
+            raise NotUsable(f"its interface is number {facts[0]}, expected {ABI}")
+        # Till the first case is answered, its result says this.
+        FACTS.pack_into(self._bytes, CASE_ROOM, *facts[: FACTS.size // 4])
 
     def set_layout(self, layout: bytes) -> None:
         """Write lists like this: a struct memslot_layout. Raises NotUsable."""

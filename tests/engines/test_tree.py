@@ -271,8 +271,7 @@ def test_a_folder_without_a_build_is_bad_input(tmp_path: Path) -> None:
     [
         ("[]", "expected an object"),
         ("{", "no JSON"),
-        ('{"abi": 1}', "not there"),
-        ('{"abi": 0, "tree": "linux"}', "another release of sameslots: build it again: sameslots tree build linux"),
+        ('{"tree": "linux"}', "not there: build it again: sameslots tree build linux --out"),
     ],
 )
 def test_a_build_of_no_use_says_what_to_do(facts: str, message: str, tmp_path: Path) -> None:
@@ -282,8 +281,6 @@ def test_a_build_of_no_use_says_what_to_do(facts: str, message: str, tmp_path: P
 
 
 @pytest.mark.parametrize(("define", "why"), [("OTHER_ABI", "number 2, expected 1"), ("NO_VM", "kvm_create_vm fails")])
-def test_a_library_of_no_use_says_why(
-    define: str, why: str, alone: Callable[..., TreeList | TreeSerial], case_of: CaseOf
-) -> None:
+def test_a_library_of_no_use_says_why(define: str, why: str, fake_tree: Builds) -> None:
     with pytest.raises(Missing, match=why):
-        alone(define).apply(case_of("apply slot=1 size=0"))
+        engine_named(f"tree:{fake_tree(define)}")
