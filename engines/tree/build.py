@@ -35,7 +35,7 @@ def built(tree: Path, folder: Path, options: Options) -> Build:
     """The library of the tree at `tree`, as far as it is not there. Raises BadInput, Unbuildable, Missing."""
     source = source_at(tree)
     programs = tools()
-    work = folder / "work"
+    work = folder.resolve() / "work"
     generated = work / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     steps = Steps(work)
@@ -44,7 +44,7 @@ def built(tree: Path, folder: Path, options: Options) -> Build:
     flags = kernel_flags(source, generated, options, programs)
     bounds(source, generated, flags, programs)
     parts = units(source, generated, work, options, programs)
-    made = compiled(parts, programs, steps)
+    made = compiled(source, parts, programs, steps)
     path = folder / RECORD
     if not made and path.exists() and (folder / LIBRARY).exists():
         return Build(folder, json.loads(path.read_text()), True)

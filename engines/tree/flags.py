@@ -30,10 +30,9 @@ class Options:
 
 
 def kernel_flags(source: Source, generated: Path, options: Options, tools: Tools) -> list[str]:
-    """For files of the tree. The order of folders is that of a kernel build, with the shim's and ours before.
+    """For files that see the tree's headers. The folders stand in the order of a kernel build, ours before them.
 
-    Functions stay what they are in the source, as far as a compiler lets one say so: who calls whom, and which line
-    a basic block is, is read off the objects.
+    To be run in the tree: then no name that the compiler writes down says where the tree is.
     """
     tree = source.path
     own = run([tools.cc, "-print-file-name=include"], "the compiler's own headers").strip()
@@ -59,15 +58,22 @@ def kernel_flags(source: Source, generated: Path, options: Options, tools: Tools
         *("-funsigned-char", "-fno-strict-overflow", "-fPIC", "-ffreestanding", "-fno-stack-protector"),
         *("-fcf-protection=none", "-mno-red-zone", "-O2", "-g", "-ffunction-sections", "-fdata-sections"),
         *("-Werror=implicit-function-declaration", "-Werror=implicit-int", "-fdiagnostics-color=never"),
-        f"-ffile-prefix-map={tree}/=",
+        f"-ffile-prefix-map={tree}=.",
         *options.defines(),
     ]
     if options.x86:
         flags += [f"-I{tree}/arch/x86/kvm", f"-I{tree}/virt/kvm", "-iquote", f"{tree}/arch/x86/kvm"]
+    return [*flags, "-Wno-everything"] if tools.clang else flags
+
+
+def as_written(tools: Tools) -> list[str]:
+    """Functions stay what they are in the source, as far as a compiler lets one say so.
+
+    Who calls whom, and which line a basic block is, is read off the objects.
+    """
     if tools.clang:
-        return [*flags, "-Wno-everything", "-fno-inline-functions"]
+        return ["-fno-inline-functions"]
     return [
-        *flags,
         *("-fno-inline-functions-called-once", "-fno-inline-small-functions", "-fno-inline-functions"),
         *("-fno-ipa-sra", "-fno-ipa-cp", "-fno-partial-inlining", "-fno-ipa-icf"),
         *("-fno-reorder-functions", "-fno-reorder-blocks-and-partition"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.tree.digests import Steps, made_of
-from engines.tree.flags import SHIM, Options, instrumented, kernel_flags, shim_flags
+from engines.tree.flags import SHIM, Options, as_written, instrumented, kernel_flags, shim_flags
 from engines.tree.source import Source
 from engines.tree.tools import Tools, Unbuildable, finished, start
 
@@ -38,11 +38,12 @@ class Unit:
 
 def units(source: Source, generated: Path, folder: Path, options: Options, tools: Tools) -> list[Unit]:
     """All files of the library, the slowest first."""
-    kernel = kernel_flags(source, generated, options, tools)
+    flags = kernel_flags(source, generated, options, tools)
+    kernel = flags + as_written(tools)
     tested = instrumented(options)
     found = [
         Unit(SHIM / "inside.c", folder / "inside.o", kernel + tested, True),
-        Unit(SHIM / "sets.c", folder / "sets.o", kernel, True),
+        Unit(SHIM / "sets.c", folder / "sets.o", flags, True),
     ]
     if options.x86:
         found[:0] = list(_of_tree(source, folder, _X86_FILES, kernel, tested))
@@ -64,7 +65,7 @@ def _of_tree(
             yield Unit(path, folder / f"tree-{path.stem}.o", flags, True)
 
 
-def compiled(units: list[Unit], tools: Tools, steps: Steps) -> bool:
+def compiled(source: Source, units: list[Unit], tools: Tools, steps: Steps) -> bool:
     """Compile what is stale, on all CPUs; whether there was anything. Raises Unbuildable: the first file's errors."""
     stale = [unit for unit in units if not _fresh(unit, tools, steps)]
     for unit in stale:
@@ -75,7 +76,7 @@ def compiled(units: list[Unit], tools: Tools, steps: Steps) -> bool:
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             unit = waiting.pop(0)
-            running.append((unit, start(_command(unit, tools))))
+            running.append((unit, start(_command(unit, tools), cwd=source.path)))
         unit, process = running.pop(0)
         try:
             finished(process, unit.source.name)

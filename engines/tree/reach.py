@@ -72,7 +72,7 @@ class Graph:
     def place(self, reference: Reference) -> str:
         """Function and line: kvm_set_memslot (virt/kvm/kvm_main.c:1234)."""
         command = [self._tools.addr2line, "-e", str(self._path), "-j", reference.section, hex(reference.offset)]
-        line = run(command, "addr2line").strip().partition(" ")[0]
+        line = run(command, "addr2line").strip().partition(" ")[0].removeprefix("./")
         return f"{reference.function} ({line})"
 
 

@@ -29,7 +29,7 @@ static int __attribute__((noinline)) call(unsigned int cmd, unsigned long arg)
 	if (!ended) {
 		ms.running = 1;
 		answer = (int)K(ms_ioctl)(ms.vm, cmd, arg);
-		ms_service();
+		ms_service_closely();
 	}
 	ms.running = 0;
 	ms.in_hook = 0;
@@ -48,7 +48,7 @@ static int request(const struct memslot_request *r)
 	return ended;
 }
 
-static int __attribute__((noinline)) copied(void *set, struct memslot_snapshot *shot, msu32 *shape)
+static int __attribute__((noinline)) copied(void *set, int readers_only, struct memslot_snapshot *shot, msu32 *shape)
 {
 	int n = 0, fell;
 
@@ -56,7 +56,7 @@ static int __attribute__((noinline)) copied(void *set, struct memslot_snapshot *
 	fell = sigsetjmp(ms.out, 0);
 	if (!fell) {
 		ms.running = 1;
-		n = ms_copy_set(set, 0, slots + nslots, SLOTS - nslots, shape);
+		n = ms_copy_set(set, readers_only, slots + nslots, SLOTS - nslots, shape);
 	} else {
 		*shape |= MEMSLOT_ENDLESS;
 	}
@@ -81,7 +81,7 @@ static void copy_active(struct memslot_snapshot *shots, int what)
 
 	for (i = 0; i < ms.spaces; i++) {
 		shots[i] = (struct memslot_snapshot){ .what = what, .as_id = i };
-		copied(ms.active[i], &shots[i], &shape);
+		copied(ms.active[i], 1, &shots[i], &shape);
 	}
 }
 
@@ -97,8 +97,8 @@ static msu32 read_sets(void)
 
 		*active = (struct memslot_snapshot){ .what = MEMSLOT_ACTIVE, .as_id = i };
 		*inactive = (struct memslot_snapshot){ .what = MEMSLOT_INACTIVE, .as_id = i };
-		copied(set, active, &shape);
-		copied(other, inactive, &shape);
+		copied(set, 0, active, &shape);
+		copied(other, 0, inactive, &shape);
 		for (k = 0; k < (int)active->nslots; k++)
 			pages += slots[active->first + k].npages;
 		shape |= ms_judge_set(set, i, 1, slots + active->first, active->nslots);
@@ -204,7 +204,9 @@ static void conclude(const struct memslot_case *c, struct memslot_result *r)
 	r->publications = ms.publications;
 	r->in_place = ms.in_place;
 	r->unsynced = ms_readers_end();
+	ms.at_rest = 1;
 	r->shape = read_sets();
+	ms.at_rest = 0;
 	r->locks = ms_locks_held(ms.ended == MEMSLOT_RETURNED);
 	leaks = ms_find_leaks(ms.ended == MEMSLOT_RETURNED, ms.ended == MEMSLOT_RETURNED);
 	r->leaked_slots = leaks.slots;

@@ -32,7 +32,7 @@ unsigned long ms_stack(const unsigned long **words)
 }
 
 /* A call that never returns still holds what its stack points at. */
-UNCHECKED static void keep_stack(unsigned long from)
+static void keep_stack(unsigned long from)
 {
 	unsigned long *word = (unsigned long *)(from & ~7UL);
 
@@ -62,7 +62,7 @@ static int from_freed(const greg_t *regs)
 	return 0;
 }
 
-UNCHECKED static void crashed(int signal_number, siginfo_t *info, void *context)
+static void crashed(int signal_number, siginfo_t *info, void *context)
 {
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 	unsigned long address = (unsigned long)info->si_addr;

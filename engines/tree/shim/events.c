@@ -26,7 +26,7 @@ msu32 ms_events(const struct memslot_event **out, msu32 *out_lost)
 	return count;
 }
 
-UNCHECKED struct memslot_event *ms_event(int kind, int what, const char *text)
+struct memslot_event *ms_event(int kind, int what, const char *text)
 {
 	struct memslot_event *e;
 
@@ -56,26 +56,17 @@ unsigned long ms_offset(unsigned long pc)
 	return pc > base ? pc - base : 0;
 }
 
-/* The end of a path that lies in the tree: from virt/, include/ ... on. */
-const char *ms_tail(const char *path)
+/* Paths in the tree begin with ./, since the build says so. */
+static const char *below_tree(const char *path)
 {
-	static const char *const tops[] = { "/virt/", "/arch/", "/include/", "/lib/", "/mm/", "/kernel/" };
-	const char *found;
-	size_t i;
-
-	for (i = 0; path && i < sizeof(tops) / sizeof(tops[0]); i++) {
-		found = strstr(path, tops[i]);
-		if (found)
-			return found + 1;
-	}
-	return path ? path : "";
+	return path && path[0] == '.' && path[1] == '/' ? path + 2 : path ? path : "";
 }
 
 static struct memslot_event *at(int kind, const char *text, const char *file, int line, void *pc)
 {
 	struct memslot_event *e = ms_event(kind, 0, text);
 
-	snprintf(e->file, sizeof(e->file), "%s", ms_tail(file));
+	snprintf(e->file, sizeof(e->file), "%s", below_tree(file));
 	e->line = line;
 	e->pc = ms_offset((unsigned long)pc);
 	return e;

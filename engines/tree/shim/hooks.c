@@ -10,7 +10,7 @@ static void note(const char *name, unsigned int change, const void *slot)
 	struct memslot_event *e;
 	struct memslot_slot s;
 
-	ms_service();
+	ms_service_closely();
 	if (!(ms.want & MEMSLOT_WANT_EVENTS))
 		return;
 	e = ms_event(MEMSLOT_EV_HOOK, change, name);

@@ -50,6 +50,7 @@ int K(ms_walk)(void *set, int readers_only, struct ms_met *met, int room, unsign
 void K(ms_describe)(const void *slot, struct memslot_slot *out);
 const void *K(ms_bitmap_of)(const void *slot);
 const void *K(ms_last_used)(const void *set);
+msu64 K(ms_sum)(const void *set);	/* changes when readers find anything else in the set */
 unsigned int K(ms_gfp_zero)(void);
 unsigned int K(ms_gfp_nowarn)(void);
 

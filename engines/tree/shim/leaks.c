@@ -7,14 +7,10 @@
 #include "shim.h"
 
 #define SCANNED 65536	/* bytes of a block that are looked through for pointers */
-#define WALK 65536
-
-static struct ms_met met[WALK];
-
 static void reach(struct ms_block *block);
 
 /* `by_call`: words of a call under way, which may hold slot objects as well. */
-UNCHECKED static void scan(const unsigned long *word, unsigned long bytes, int by_call)
+static void scan(const unsigned long *word, unsigned long bytes, int by_call)
 {
 	unsigned long i;
 
@@ -32,21 +28,6 @@ static void reach(struct ms_block *block)
 		return;
 	block->reached = 1;
 	scan((const unsigned long *)block->start, block->size < SCANNED ? block->size : SCANNED, 0);
-}
-
-static void by_sets(void)
-{
-	msu32 shape = 0;
-	int as_id, which, i, n;
-
-	for (as_id = 0; as_id < ms.spaces; as_id++)
-		for (which = 0; which < 2; which++) {
-			void *set = ms.active[as_id];
-
-			n = K(ms_walk)(which ? K(ms_other)(ms.vm, as_id, set) : set, 0, met, WALK, &shape);
-			for (i = 0; i < n; i++)
-				reach(met[i].block);
-		}
 }
 
 static void by_vm(void)
@@ -98,19 +79,22 @@ static void lost(const struct ms_block *block, struct ms_leaks *leaks, int note)
 	e->b = s.npages;
 }
 
+/* The sets have been read: the objects in them are marked already. */
 struct ms_leaks ms_find_leaks(int returned, int note)
 {
 	struct ms_leaks leaks = { 0, 0, 0 };
 	int count, booted, i, all = 1;
 	struct ms_block *blocks = ms_blocks(&count, &booted);
 
-	for (i = 0; i < count; i++)
-		blocks[i].reached = 0;
-	by_sets();
+	for (i = booted; i < count; i++)
+		if (blocks[i].reached && blocks[i].live)
+			scan((const unsigned long *)blocks[i].start, blocks[i].size, 0);
 	for (i = booted; i < count; i++)
 		all &= !blocks[i].live || blocks[i].reached;
 	if (all)
 		return leaks;
+	for (i = 0; i < booted; i++)
+		blocks[i].reached = 0;
 	by_vm();
 	if (!returned)
 		by_call(blocks, booted, count);

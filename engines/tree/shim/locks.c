@@ -72,7 +72,7 @@ static void acquire(void *at, int spins, void *pc)
 {
 	struct lock *lock = lock_at(at, spins);
 
-	ms_service();
+	ms_service_closely();
 	if (lock->held) {
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, named(lock))->pc = ms_offset((unsigned long)pc);
 		ms_leave(MEMSLOT_DEADLOCK);
@@ -90,7 +90,7 @@ static void release(void *at, int spins, void *pc)
 {
 	struct lock *lock = lock_at(at, spins);
 
-	ms_service();
+	ms_service_closely();
 	if (!lock->held) {
 		ms_event(MEMSLOT_EV_UNLOCK_UNHELD, 0, named(lock))->pc = ms_offset((unsigned long)pc);
 		return;
@@ -155,7 +155,7 @@ void k__raw_spin_unlock_irqrestore(void *l, unsigned long flags) { release(l, 1,
 
 static void synchronized(void *srcu, const char *name)
 {
-	ms_service();
+	ms_service_closely();
 	if (srcu && K(ms_readers_of)(srcu)) {
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, name);
 		ms_leave(MEMSLOT_DEADLOCK);
@@ -167,20 +167,20 @@ static void synchronized(void *srcu, const char *name)
 void k_synchronize_srcu(void *srcu) { synchronized(srcu, "synchronize_srcu"); }
 void k_synchronize_srcu_expedited(void *srcu) { synchronized(srcu, "synchronize_srcu_expedited"); }
 /* Waits for others than the readers of memslots, who are under SRCU. */
-void k_synchronize_rcu(void) { ms_service(); }
-void k_synchronize_rcu_expedited(void) { ms_service(); }
+void k_synchronize_rcu(void) { ms_service_closely(); }
+void k_synchronize_rcu_expedited(void) { ms_service_closely(); }
 int k_init_srcu_struct(void *srcu) { return 0; }
 int k___init_srcu_struct(void *srcu, const char *name, void *key) { return 0; }
 void k_cleanup_srcu_struct(void *srcu) { }
 void k_finish_rcuwait(void **wait) { *wait = NULL; }
 int k_rcuwait_wake_up(void *wait) { return 0; }
-int k___cond_resched(void) { ms_service(); return 0; }
+int k___cond_resched(void) { ms_service_closely(); return 0; }
 void k___might_sleep(const char *file, int line) { }
 void k___might_resched(const char *file, int line, int offsets) { }
 
 void k_schedule(void)
 {
-	ms_service();
+	ms_service_closely();
 	if (++ms.schedules > 1000) {
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, "schedule() for ever");
 		ms_leave(MEMSLOT_DEADLOCK);

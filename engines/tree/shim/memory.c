@@ -43,10 +43,15 @@ static int count, booted;
 static msu32 objects;
 static unsigned long slot_size;
 
-/* libc's memset is ASan's, which minds what is closed. */
-UNCHECKED void ms_fill(void *p, int c, size_t n)
+/* libc's own are ASan's, which mind what is closed. */
+void ms_fill(void *p, int c, size_t n)
 {
 	asm volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(c) : "memory");
+}
+
+static void move(void *to, const void *from, size_t n)
+{
+	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 }
 
 static void *reserve(size_t n)
@@ -73,8 +78,7 @@ void ms_memory_boot(void)
 	booted = count;
 	booted_next = next;
 	boot_copy = reserve(next - arena + PAGE);
-	OPEN(arena, next - arena);
-	memcpy(boot_copy, arena, next - arena);
+	move(boot_copy, arena, next - arena);
 }
 
 unsigned long ms_booted_bytes(void)
@@ -83,17 +87,16 @@ unsigned long ms_booted_bytes(void)
 }
 
 /* Put back what was there when the VM had been made. */
-UNCHECKED void ms_memory_begin(void)
+void ms_memory_begin(void)
 {
 	int i;
 
 	for (i = booted; i < count; i++)
 		if (blocks[i].mapped)
 			munmap(blocks[i].start - PAGE, blocks[i].mapped);
-	OPEN(booted_next, next - booted_next);
 	ms_fill(booted_next, 0, next - booted_next);
 	CLOSE(booted_next, next - booted_next);
-	memcpy(arena, boot_copy, booted_next - arena);
+	move(arena, boot_copy, booted_next - arena);
 	for (i = 0; i < booted; i++)
 		blocks[i].live = 1;
 	next = booted_next;
@@ -113,7 +116,7 @@ struct memslot_slot *ms_epitaph(msu32 object)
 	return &epitaphs[object];
 }
 
-UNCHECKED struct ms_block *k_ms_block_at(const void *at)
+struct ms_block *k_ms_block_at(const void *at)
 {
 	const char *p = at;
 	const struct header *h = (const struct header *)p - 1;
@@ -158,7 +161,7 @@ static int kind_of(size_t n, const char *caller)
 	return ms_locks_held(0) & MEMSLOT_SLOTS_ARCH_LOCK ? MEMSLOT_FAULT_INVALID : MEMSLOT_FAULT_SLOT;
 }
 
-UNCHECKED static char *room_for(size_t n, unsigned long *mapped)
+static char *room_for(size_t n, unsigned long *mapped)
 {
 	size_t room = (n + 15) & ~15UL;
 	char *p;
@@ -174,7 +177,7 @@ UNCHECKED static char *room_for(size_t n, unsigned long *mapped)
 	return p;
 }
 
-UNCHECKED void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *caller)
+void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *caller)
 {
 	struct memslot_event *e;
 	struct header *h;
@@ -233,7 +236,7 @@ static void freed_slot(struct ms_block *block)
 		ms_damage(MEMSLOT_EARLY_FREE, "freed while readers may hold it", 0);
 }
 
-UNCHECKED void ms_put(const void *p, const char *by)
+void ms_put(const void *p, const char *by)
 {
 	struct ms_block *block;
 	struct memslot_event *e;
@@ -273,30 +276,43 @@ UNCHECKED void ms_put(const void *p, const char *by)
 	CLOSE(block->start, block->size);
 }
 
-UNCHECKED static int all(const char *p, int c, size_t n)
+#define LONGEST 4096
+
+static char freed_pattern[LONGEST], fence_pattern[LONGEST];
+
+/* libc's memcmp is fast, and under ASan minds what is closed. */
+static int same(const char *p, const char *pattern, size_t n)
 {
+#ifdef MEMSLOT_ASAN
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (p[i] != (char)c)
+		if (p[i] != pattern[i])
 			return 0;
 	return 1;
+#else
+	return !memcmp(p, pattern, n);
+#endif
 }
 
 /* Writes that nobody saw happen: into freed blocks, and into the fences. */
-UNCHECKED void ms_check_fences(void)
+void ms_check_fences(void)
 {
 	int i;
 
+	if (!fence_pattern[0]) {
+		memset(freed_pattern, 0x6b, LONGEST);
+		memset(fence_pattern, 0xcc, LONGEST);
+	}
 	for (i = booted; i < count; i++) {
 		const struct ms_block *b = &blocks[i];
 		size_t n = b->size < FREED_BYTES ? b->size : FREED_BYTES;
 
 		if (b->mapped)
 			continue;
-		if (!b->live && !all(b->start, 0x6b, n))
+		if (!b->live && !same(b->start, freed_pattern, n < LONGEST ? n : LONGEST))
 			ms_damage(MEMSLOT_USE_AFTER_FREE, "written after it was freed", 0);
-		if (!all(b->start + b->size, 0xcc, ((b->size + 15) & ~15UL) - b->size + FENCE))
+		if (!same(b->start + b->size, fence_pattern, ((b->size + 15) & ~15UL) - b->size + FENCE))
 			ms_damage(MEMSLOT_OUT_OF_BOUNDS, "written behind its end", 0);
 	}
 }

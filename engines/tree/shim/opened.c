@@ -24,7 +24,7 @@ API const char *memslot_last_words(void)
 	return last_words;
 }
 
-UNCHECKED void ms_reset(void)
+void ms_reset(void)
 {
 	memcpy(data_begins, data_copy, data_ends - data_begins);
 }

@@ -48,7 +48,7 @@ static void sort(struct memslot_slot *s, int n)
 }
 
 /* The slots of a set, sorted; how many there are, which may be more than there is room for. */
-UNCHECKED int ms_copy_set(void *set, int readers_only, struct memslot_slot *out, int room, msu32 *shape)
+int ms_copy_set(void *set, int readers_only, struct memslot_slot *out, int room, msu32 *shape)
 {
 	int i, n = K(ms_walk)(set, readers_only, met, WALK, shape);
 
@@ -63,6 +63,7 @@ UNCHECKED int ms_copy_set(void *set, int readers_only, struct memslot_slot *out,
 		else
 			out[i] = *ms_epitaph(block->object);
 		out[i].where = met[i].where;
+		met[i].block->reached = ms.at_rest;
 		out[i].object = block->object;
 		p = block->live ? K(ms_bitmap_of)(block->start) : NULL;
 		if (p) {
@@ -72,33 +73,6 @@ UNCHECKED int ms_copy_set(void *set, int readers_only, struct memslot_slot *out,
 	}
 	sort(out, n);
 	return n;
-}
-
-static msu64 mixed(msu64 sum, msu64 word)
-{
-	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
-}
-
-/* A number that changes when readers find anything else in the set. */
-UNCHECKED static msu64 sum_of(void *set)
-{
-	msu32 shape = 0;
-	msu64 sum = 1;
-	int i, n = K(ms_walk)(set, 1, met, WALK, &shape);
-
-	for (i = 0; i < n; i++) {
-		struct memslot_slot s;
-
-		if (!met[i].block->live) {
-			sum = mixed(sum, 7);
-			continue;
-		}
-		K(ms_describe)(met[i].block->start, &s);
-		sum = mixed(sum, s.base_gfn);
-		sum = mixed(sum, s.npages);
-		sum = mixed(sum, s.userspace_addr ^ (msu64)s.flags << 48 ^ s.id);
-	}
-	return sum;
 }
 
 static void keep(int what, int as_id, void *set, struct memslot_event *e)
@@ -128,7 +102,8 @@ static void not_waited(int as_id)
 	ms_event(MEMSLOT_EV_UNSYNCED, as_id, "");
 }
 
-void ms_look(void)
+/* `closely`: not only whether another set is active, but whether the active one is as it was. */
+void ms_look(int closely)
 {
 	struct memslot_event *e;
 	msu64 sum;
@@ -139,7 +114,9 @@ void ms_look(void)
 	for (i = 0; i < ms.spaces; i++) {
 		void *set = ms.active[i];
 
-		sum = sum_of(set);
+		if (set == last[i] && !closely)
+			continue;
+		sum = K(ms_sum)(set);
 		if (set != last[i]) {
 			not_waited(i);
 			waiting |= 1u << i;
@@ -170,7 +147,7 @@ void ms_readers_begin(void)
 	waiting = 0;
 	for (i = 0; i < ms.spaces; i++) {
 		last[i] = ms.active[i];
-		sums[i] = sum_of(last[i]);
+		sums[i] = K(ms_sum)(last[i]);
 	}
 }
 
@@ -199,7 +176,7 @@ msu32 ms_published(const struct memslot_snapshot **out, const struct memslot_slo
 	return count;
 }
 
-UNCHECKED int ms_in_active(const void *slot)
+int ms_in_active(const void *slot)
 {
 	const struct ms_block *block = K(ms_block_at)(slot);
 	msu32 shape = 0;

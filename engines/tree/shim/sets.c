@@ -17,7 +17,7 @@ struct walk {
 };
 
 /* Note that an index holds the object. Whether the walk may follow its links. */
-static __no_sanitize_address bool enter(struct walk *w, struct ms_block *block, unsigned int where)
+static bool enter(struct walk *w, struct ms_block *block, unsigned int where)
 {
 	struct ms_met *met;
 
@@ -51,14 +51,14 @@ struct tree {
 	int blacks;		/* on the way to the first leaf; -1: not known yet */
 };
 
-static __no_sanitize_address struct kvm_memory_slot *slot_of(struct walk *w, struct tree *t, struct rb_node *node)
+static struct kvm_memory_slot *slot_of(struct walk *w, struct tree *t, struct rb_node *node)
 {
 	if (t->by_gfn)
 		return container_of(node, struct kvm_memory_slot, gfn_node[w->idx]);
 	return container_of(node, struct kvm_memory_slot, hva_node[w->idx].rb);
 }
 
-static __no_sanitize_address void leaf(struct walk *w, struct tree *t, int blacks)
+static void leaf(struct walk *w, struct tree *t, int blacks)
 {
 	if (t->blacks < 0)
 		t->blacks = blacks;
@@ -66,7 +66,7 @@ static __no_sanitize_address void leaf(struct walk *w, struct tree *t, int black
 		w->shape |= MEMSLOT_COLOURS;
 }
 
-static __no_sanitize_address void walk_tree(struct walk *w, struct tree *t, struct rb_node *node,
+static void walk_tree(struct walk *w, struct tree *t, struct rb_node *node,
 					    struct rb_node *parent, int depth, int blacks)
 {
 	struct kvm_memory_slot *slot;
@@ -99,8 +99,39 @@ static __no_sanitize_address void walk_tree(struct walk *w, struct tree *t, stru
 	walk_tree(w, t, node->rb_right, node, depth + 1, blacks + !red);
 }
 
+static u64 mixed(u64 sum, u64 word)
+{
+	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+}
+
+static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth)
+{
+	while (node && depth < DEEPEST) {
+		struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, gfn_node[idx]);
+		struct ms_block *block = ms_block_at(slot);
+
+		if (!block || !block->live)
+			return mixed(sum, 7);
+		sum = sum_below(node->rb_left, idx, sum, depth + 1);
+		sum = mixed(sum, slot->base_gfn);
+		sum = mixed(sum, slot->npages);
+		sum = mixed(sum, slot->userspace_addr ^ (u64)slot->flags << 48 ^ (u16)slot->id);
+		node = node->rb_right;
+		depth++;
+	}
+	return sum;
+}
+
+/* A number that changes when readers find anything else in the set. */
+msu64 ms_sum(const void *p)
+{
+	const struct kvm_memslots *set = p;
+
+	return sum_below(set->gfn_tree.rb_node, set->node_idx, 1, 0);
+}
+
 /* The hva tree's nodes say which range they stand for, and the last address below them. */
-static __no_sanitize_address unsigned long below(struct walk *w, struct rb_node *node)
+static unsigned long below(struct walk *w, struct rb_node *node)
 {
 	struct interval_tree_node *it = container_of(node, struct interval_tree_node, rb);
 	struct kvm_memory_slot *slot = container_of(it, struct kvm_memory_slot, hva_node[w->idx]);
@@ -118,7 +149,7 @@ static __no_sanitize_address unsigned long below(struct walk *w, struct rb_node 
 	return last;
 }
 
-static __no_sanitize_address void walk_hash(struct walk *w, struct kvm_memslots *set)
+static void walk_hash(struct walk *w, struct kvm_memslots *set)
 {
 	struct hlist_node *node, **pprev;
 	int i;
@@ -138,7 +169,7 @@ static __no_sanitize_address void walk_hash(struct walk *w, struct kvm_memslots 
 }
 
 /* How many objects the set holds, each once, with where it is; `readers_only`: the gfn tree alone. */
-__no_sanitize_address int ms_walk(void *p, int readers_only, struct ms_met *met, int room, unsigned int *shape)
+int ms_walk(void *p, int readers_only, struct ms_met *met, int room, unsigned int *shape)
 {
 	struct kvm_memslots *set = p;
 	struct walk w = { .met = met, .room = room, .idx = set->node_idx };
@@ -167,7 +198,7 @@ __no_sanitize_address int ms_walk(void *p, int readers_only, struct ms_met *met,
 	return w.count;
 }
 
-__no_sanitize_address void ms_describe(const void *p, struct memslot_slot *out)
+void ms_describe(const void *p, struct memslot_slot *out)
 {
 	const struct kvm_memory_slot *slot = p;
 
@@ -179,12 +210,12 @@ __no_sanitize_address void ms_describe(const void *p, struct memslot_slot *out)
 	out->as_id = slot->as_id;
 }
 
-__no_sanitize_address const void *ms_bitmap_of(const void *slot)
+const void *ms_bitmap_of(const void *slot)
 {
 	return ((const struct kvm_memory_slot *)slot)->dirty_bitmap;
 }
 
-__no_sanitize_address const void *ms_last_used(const void *set)
+const void *ms_last_used(const void *set)
 {
 	return (const void *)atomic_long_read(&((const struct kvm_memslots *)set)->last_used_slot);
 }

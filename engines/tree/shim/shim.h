@@ -9,8 +9,6 @@
 #include "inside.h"
 
 #define API __attribute__((visibility("default")))
-/* Reads what ASan has declared out of bounds. */
-#define UNCHECKED __attribute__((no_sanitize_address))
 
 #define GIVEN (-1)
 #define AFTERWARDS (-2)
@@ -24,6 +22,7 @@ struct ms_state {
 	sigjmp_buf out;
 	int entry;
 	int in_hook;
+	int at_rest;			/* what is read now says which objects are in reach */
 	unsigned int want;
 	msu64 max_gfn;
 	volatile unsigned long services;	/* how often the shim was called: no loop, as long as it rises */
@@ -45,7 +44,6 @@ extern struct ms_state ms;
 void ms_events_begin(void);
 struct memslot_event *ms_event(int kind, int what, const char *text);
 msu32 ms_events(const struct memslot_event **events, msu32 *lost);
-const char *ms_tail(const char *path);
 void ms_damage(int what, const char *text, unsigned long pc);
 int ms_fails(int kind);			/* whether the case wants this one to fail */
 unsigned long ms_offset(unsigned long pc);	/* in the library; 0: elsewhere */
@@ -82,7 +80,7 @@ unsigned long ms_user_base(void);
 int ms_user_open(void);
 
 /* readers.c */
-void ms_look(void);
+void ms_look(int closely);
 void ms_readers_begin(void);
 msu32 ms_published(const struct memslot_snapshot **snapshots, const struct memslot_slot **slots, msu32 *nslots,
 		   msu32 *lost);
@@ -113,6 +111,14 @@ static inline void ms_service(void)
 {
 	ms.services++;
 	if (ms.active)
-		ms_look();
+		ms_look(0);
+}
+
+/* Or like this, where others may run, or have run. */
+static inline void ms_service_closely(void)
+{
+	ms.services++;
+	if (ms.active)
+		ms_look(1);
 }
 #endif
