@@ -2,6 +2,7 @@
 """Every engine by name. A new engine is a new file and a line here."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from engines.ideal.engine import Ideal
 from engines.protocol import Engine
@@ -11,6 +12,7 @@ from engines.real.kvm_list import IoctlList
 from engines.real.list_vm import ThisKvm
 from engines.simulated.engines import RfcV1, Serial, SerialRfcV1
 from engines.simulated.qemu_commit import QemuCommit
+from engines.tree.built import Built, built_in
 from engines.tree.engine import LIST, SERIAL, TreeList, tree_engine, tree_serial_engine
 from memslots.errors import BadInput
 from memslots.machine import Machine
@@ -47,10 +49,20 @@ MACHINES: dict[str, Callable[[], Machine]] = {
 """For the engines that are a machine's kernel: what its VMs are like."""
 
 
+def built(name: str) -> bool:
+    """Whether this is the name of an engine that is made of a build, there or not."""
+    kind, _, where = name.partition(":")
+    return kind in BUILDS and where != "" and name not in ENGINES
+
+
 def known(name: str) -> bool:
     """Whether this is the name of an engine. Whether there is a build, is found out when it is made."""
-    kind, colon, where = name.partition(":")
-    return name in ENGINES or (bool(colon and where) and kind in BUILDS)
+    return name in ENGINES or built(name)
+
+
+def build_named(name: str) -> Built | None:
+    """The build that an engine of this name is made of, None if it is of none. Raises BadInput, Missing."""
+    return built_in(Path(name.partition(":")[2])) if built(name) else None
 
 
 def strict(engine: Engine) -> bool:
@@ -66,7 +78,7 @@ def machine_of_engine(name: str) -> Machine | None:
 def engine_named(name: str, *, quick: bool = False) -> Engine:
     """A new engine of this name. Raises BadInput, Missing."""
     kind, _, where = name.partition(":")
-    if name not in ENGINES and known(name):
+    if built(name):
         return BUILDS[kind](where)
     if name not in ENGINES:
         raise BadInput(f"no engine {name!r}: {EXPECTED}")

@@ -22,6 +22,7 @@ def main() -> NoReturn:
             report_command,
             reproduce,
             search,
+            tree_check,
             witness_command,
         )
         from fuzz.cli import main as run

@@ -10,6 +10,7 @@ import click
 from engines.catalogue import engine_named, known
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.reason import reason
 from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
@@ -20,7 +21,7 @@ from memslots.outcome import Outcome
 from memslots.textreader import read_case
 from oracles.policy import Policy
 from reports.narrative import Told, narrative
-from reports.why import merged, why
+from reports.why import merged
 
 _COLUMNS = 80
 
@@ -68,7 +69,7 @@ def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) ->
 def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tuple[Verdict, Told]:
     """What the oracles say of the case, and both outcomes with all their events. Raises BadCase."""
     verdict = Trial(reference, engine, policy).verdict(case)
-    reasons = merged(dict.fromkeys(why(each.mismatch, each.parting, verdict.outcome) for each in verdict.findings))
+    reasons = merged(dict.fromkeys(reason(each, verdict.outcome) for each in verdict.findings))
     parting = next((each.parting for each in verdict.findings), None)
     told = Told(
         reference.name,

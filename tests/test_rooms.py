@@ -33,6 +33,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/guest_command.py",
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
+        "fuzz/tree_command.py",
+        "fuzz/tree_check.py",
     ),
     "rich": (
         "fuzz/commands.py",

@@ -54,6 +54,8 @@ _ENDINGS = {
     Kind.DEADLOCK: "hung",
     Kind.LOOP: "looped",
 }
+_LOCKS = ("slots_lock", "slots_arch_lock")
+_ALLOCATED = {"slot": "a slot", "invalid": "INVALID copy of a slot", "bitmap": "a dirty bitmap"}
 _LAST = 1 << 31
 AskedFor = Callable[[Sequence[int]], Sequence[Change]]
 """What each entry asked for, by the errnos that entries were answered with."""
@@ -259,12 +261,12 @@ def _event(each: Record, entry: int, change: Change, kind: str | None, place: Pl
         return Event(name, "", entry, change, detail)
 
     match each.kind:
-        case Kind.LOCK:
-            return event("lock", each.text)
-        case Kind.UNLOCK:
-            return event("unlock", each.text)
+        case Kind.LOCK | Kind.UNLOCK:
+            # Of others only who keeps them is told.
+            name = "lock" if each.kind == Kind.LOCK else "unlock"
+            return event(name, each.text) if each.text in _LOCKS else None
         case Kind.ALLOC:
-            return event("alloc", f"{_fault_kind(each.what)} of {each.a} bytes ({each.text})")
+            return event("alloc", _ALLOCATED.get(_fault_kind(each.what), f"an array of {each.a} bytes"))
         case Kind.FREE:
             return event("free", _object(each))
         case Kind.PUBLISH:
