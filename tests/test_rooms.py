@@ -31,6 +31,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/report_command.py",
         "fuzz/witness_command.py",
         "fuzz/guest_command.py",
+        "fuzz/tree_command.py",
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
     ),
