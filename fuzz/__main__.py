@@ -23,6 +23,7 @@ def main() -> NoReturn:
             reproduce,
             search,
             tree_check,
+            tree_command,
             witness_command,
         )
         from fuzz.cli import main as run

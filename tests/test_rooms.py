@@ -31,10 +31,11 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/report_command.py",
         "fuzz/witness_command.py",
         "fuzz/guest_command.py",
+        "fuzz/tree_command.py",
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
-        "fuzz/tree_command.py",
         "fuzz/tree_check.py",
+        "fuzz/checked_aloud.py",
     ),
     "rich": (
         "fuzz/commands.py",

@@ -19,14 +19,18 @@ class Options:
     x86: bool = False
     """prepare and free_memslot are those of the tree's arch/x86/kvm/x86.c."""
 
+    def names(self) -> list[str]:
+        """Those that are on."""
+        return [name for name in ("asan", "coverage", "x86") if getattr(self, name)]
+
     @property
     def suffix(self) -> str:
         """For the name of its folder."""
-        return "".join(f"-{name}" for name in ("asan", "coverage", "x86") if getattr(self, name))
+        return "".join(f"-{name}" for name in self.names())
 
     def defines(self) -> list[str]:
         """What the shim is told."""
-        return [f"-DMEMSLOT_{name.upper()}" for name in ("asan", "coverage", "x86") if getattr(self, name)]
+        return [f"-DMEMSLOT_{name.upper()}" for name in self.names()]
 
 
 def kernel_flags(source: Source, generated: Path, options: Options, tools: Tools) -> list[str]:
@@ -98,3 +102,15 @@ def shim_flags(options: Options) -> list[str]:
         *("-Wno-unused-parameter", "-Wno-clobbered", "-Wno-missing-field-initializers", f"-I{SHIM}"),
         *options.defines(),
     ]
+
+
+def environment(options: Options, tools: Tools) -> dict[str, str]:
+    """Variables that a process needs which loads the library: ASan has to be there before it."""
+    if not options.asan:
+        return {}
+    runtime = "libclang_rt.asan-x86_64.so" if tools.clang else "libasan.so"
+    path = run([tools.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
+    return {
+        "LD_PRELOAD": str(Path(path).resolve()),
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:halt_on_error=0",
+    }

@@ -8,7 +8,7 @@ from math import gcd
 from pathlib import Path
 
 from engines.tree import kconfig
-from engines.tree.digests import Steps
+from engines.tree.digests import Steps, made_of
 from engines.tree.source import Source
 from engines.tree.tools import Tools, Unbuildable, run, start
 from memslots.errors import Missing
@@ -55,7 +55,7 @@ def autoconf(source: Source, folder: Path, tools: Tools, steps: Steps) -> list[s
         if process.returncode:
             last = err.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
             if "No module named 'kconfiglib'" in last[0]:
-                raise Missing("kconfiglib is not here: pip install 'sameslots[tree]'")
+                raise Missing("kconfiglib is not here: pip install kconfiglib")
             raise Unbuildable(f"{source.path}/Kconfig: {last[0]}", err.splitlines())
         report.write_text(out)
         steps.taken("Kconfig", [*command, tools.version], [*json.loads(out)["read"], kconfig.__file__])
@@ -78,12 +78,25 @@ def _timeconst(header: Path, folder: Path) -> None:
     write(folder / "generated/timeconst.h", "".join(lines))
 
 
-def bounds(source: Source, folder: Path, flags: list[str], tools: Tools) -> None:
-    """include/generated/bounds.h: what kernel/bounds.c computes at compile time."""
+def constants(
+    source: Source, path: Path, out: Path, flags: list[str], tools: Tools, steps: Steps, what: str
+) -> dict[str, str]:
+    """The constants that a file of C names, as the compiler computes them: lines of assembly that begin with ->."""
+    command = [tools.cc, *flags, "-MD", "-MF", f"{out}.d", "-S", str(path), "-o", str(out)]
+    if not steps.fresh(path.name, [tools.version, *command], (out,)):
+        steps.forget(path.name)
+        run(command, what, cwd=source.path)
+        steps.taken(path.name, [tools.version, *command], made_of(Path(f"{out}.d")))
+    return dict(re.findall(r"->(\w+) \$?(-?\w+)", out.read_text()))
+
+
+def bounds(source: Source, folder: Path, flags: list[str], tools: Tools, steps: Steps) -> None:
+    """include/generated/bounds.h: what kernel/bounds.c computes at compile time. It includes that file itself."""
     path = folder / "generated/bounds.h"
     if not path.exists():
         write(path, "")
-    command = [tools.cc, *flags, "-D__GENERATING_BOUNDS_H", "-S", str(source.path / "kernel/bounds.c"), "-o", "-"]
-    text = run(command, "kernel/bounds.c")
-    numbers = re.findall(r"->(\w+) \$?(-?\w+) ", text)
-    write(path, "".join(f"#define {name} {value}\n" for name, value in numbers))
+    flags = [*flags, "-D__GENERATING_BOUNDS_H"]
+    numbers = constants(
+        source, source.path / "kernel/bounds.c", folder / "bounds.s", flags, tools, steps, "kernel/bounds.c"
+    )
+    write(path, "".join(f"#define {name} {value}\n" for name, value in numbers.items()))

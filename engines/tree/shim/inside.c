@@ -135,7 +135,7 @@ unsigned int ms_gfp_nowarn(void)
 
 #ifdef MEMSLOT_X86
 /* Those of arch/x86/kvm/x86.c, as the build has renamed them. */
-bool tdp_enabled = true;
+bool tdp_enabled;	/* shadow paging: rmaps are allocated, and gfns end where the architecture says */
 int x86_kvm_arch_prepare_memory_region(struct kvm *kvm, const struct kvm_memory_slot *old,
 				       struct kvm_memory_slot *new, enum kvm_mr_change change);
 void x86_kvm_arch_free_memslot(struct kvm *kvm, struct kvm_memory_slot *slot);

@@ -84,6 +84,7 @@ API int memslot_open(void)
 #ifdef MEMSLOT_X86
 	facts.x86 = 1;
 #endif
+	ms_asan_open();
 	ms_list_ioctl(facts.list_ioctl);
 	if (ms_user_open()) {
 		snprintf(last_words, sizeof(last_words), "no room for user addresses: half a TiB of them is needed");

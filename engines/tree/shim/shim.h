@@ -100,6 +100,7 @@ void ms_reset(void);
 void ms_list_ioctl(msu32 number);
 msu32 ms_write_list(const struct memslot_case *c, const struct memslot_request *requests);	/* its ioctl, or 0 */
 void ms_coverage_open(void);
+void ms_asan_open(void);
 
 /* shape.c */
 msu32 ms_judge_pair(int as_id, const struct memslot_slot *active, int nactive, const struct memslot_slot *inactive,
