@@ -24,6 +24,7 @@ def main() -> NoReturn:
             search,
             tree_check,
             tree_command,
+            tree_compare,
             witness_command,
         )
         from fuzz.cli import main as run

@@ -35,6 +35,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
         "fuzz/tree_check.py",
+        "fuzz/tree_compare.py",
         "fuzz/checked_aloud.py",
     ),
     "rich": (
