@@ -22,6 +22,7 @@ def main() -> NoReturn:
             report_command,
             reproduce,
             search,
+            tree_check,
             tree_command,
             witness_command,
         )

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`sameslots tree`: a kernel tree's own memslot code as an engine."""
+"""`sameslots tree`: the commands about a kernel tree's own memslot code; and how its library is built."""
 
 from pathlib import Path
 
 import click
 
 from engines.tree.build import Build, built, default_folder
+from engines.tree.built import built_in
 from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
 from fuzz.cli import NOTHING_NEW, PATH, cli
@@ -13,7 +14,7 @@ from fuzz.cli import NOTHING_NEW, PATH, cli
 
 @cli.group()
 def tree() -> None:
-    """Compile a kernel tree's memslot code for user space, and fuzz it without booting it."""
+    """A Linux source tree's own memslot code as an engine: build it, check it, compare two of them."""
 
 
 @tree.command()
@@ -38,7 +39,11 @@ def build(path: Path, out: Path | None, asan: bool, coverage: bool, x86: bool, l
         raise
     for line in summary(made):
         click.echo(line)
-    return NOTHING_NEW
+    if made.fresh and made.record["checked"]:
+        return NOTHING_NEW
+    from fuzz.tree_check import check_aloud  # it is a command of this group itself
+
+    return check_aloud(built_in(folder))
 
 
 def summary(made: Build) -> list[str]:
@@ -46,14 +51,14 @@ def summary(made: Build) -> list[str]:
     record = made.record
     state = "nothing has changed" if made.fresh else f"{len(made.functions)} functions of updates and what they call"
     listed = f"list ioctl {made.list_ioctl:#x}" if made.list_ioctl else "no list ioctl"
-    lines = [f"{made.folder}: Linux {record['release']}, {listed}; {state}"]
+    lines = [f"{made.folder}: Linux {record['version']}, {listed}; {state}"]
     lines += [f"Kconfig: {wish}" for wish in made.unmet]
     if made.unresolved:
         lines.append("Unknown to the shims, and called by the memslot code; a case that gets there ends with its name:")
         lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.unresolved.items())]
-    if made.returns_zero:
+    if made.silent:
         lines.append("Does nothing here and returns 0, which may be wrong:")
-        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.returns_zero.items())]
+        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.silent.items())]
     if made.blank:
         lines.append(f"Read by the memslot code, and zeros here: {', '.join(made.blank)}")
     return lines

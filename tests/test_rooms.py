@@ -34,6 +34,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/tree_command.py",
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
+        "fuzz/tree_command.py",
+        "fuzz/tree_check.py",
     ),
     "rich": (
         "fuzz/commands.py",
@@ -49,9 +51,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("fuzz/findings.py", "fuzz/ledger.py"),
     "hypothesis": ("fuzz/strategies.py",),
     "atheris": ("fuzz/worker.py",),
-    "ctypes": ("engines/real/device.py",),
+    "ctypes": ("engines/real/device.py", "engines/tree/library.py"),
     "fcntl": ("engines/real/device.py",),
-    "mmap": ("engines/real/device.py",),
+    "mmap": ("engines/real/device.py", "engines/tree/library.py"),
     "jinja2": (),
     "kconfiglib": ("engines/tree/kconfig.py",),
 }
