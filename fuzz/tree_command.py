@@ -10,6 +10,7 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
 from fuzz.cli import NOTHING_NEW, PATH, cli
+from memslots.errors import BadInput
 
 
 @cli.group()
@@ -34,9 +35,11 @@ def build(path: Path, out: Path | None, asan: bool, coverage: bool, x86: bool, l
     try:
         made = built(path, folder, options, layout)
     except Unbuildable as failure:
-        for line in failure.lines:
+        for line in failure.lines if len(failure.lines) > 1 else ():
             click.echo(line, err=True)
         raise
+    except OSError as error:
+        raise BadInput(f"{error.filename or folder}: {error.strerror}: the tree cannot be built") from None
     for line in summary(made):
         click.echo(line)
     if made.fresh and made.record["checked"]:
