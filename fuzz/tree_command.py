@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`sameslots tree`: the commands about a kernel tree's own memslot code; and how its library is built."""
+"""`sameslots tree`: a kernel tree's own memslot code as an engine."""
 
 from pathlib import Path
 
@@ -9,13 +9,14 @@ from engines.tree.build import Build, built, default_folder
 from engines.tree.built import built_in
 from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
+from fuzz.checked_aloud import check_aloud
 from fuzz.cli import NOTHING_NEW, PATH, cli
 from memslots.errors import BadInput
 
 
 @cli.group()
 def tree() -> None:
-    """A Linux source tree's own memslot code as an engine: build it, check it, compare two of them."""
+    """Compile a kernel tree's memslot code for user space, and fuzz it without booting it."""
 
 
 @tree.command()
@@ -42,11 +43,8 @@ def build(path: Path, out: Path | None, asan: bool, coverage: bool, x86: bool, l
         raise BadInput(f"{error.filename or folder}: {error.strerror}: the tree cannot be built") from None
     for line in summary(made):
         click.echo(line)
-    if made.fresh and made.record["checked"]:
-        return NOTHING_NEW
-    from fuzz.tree_check import check_aloud  # it is a command of this group itself
-
-    return check_aloud(built_in(folder))
+    # What was checked when it was made is not checked again.
+    return NOTHING_NEW if made.record["checked"] else check_aloud(built_in(folder))
 
 
 def summary(made: Build) -> list[str]:

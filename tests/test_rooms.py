@@ -34,8 +34,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/tree_command.py",
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
-        "fuzz/tree_command.py",
         "fuzz/tree_check.py",
+        "fuzz/checked_aloud.py",
     ),
     "rich": (
         "fuzz/commands.py",

@@ -5,15 +5,14 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from struct import Struct
+from struct import Struct, error
 from typing import Any
 
-from engines.tree.tools import run, tools
-from engines.tree.worker import Worker
+from engines.tree.build import ABI, RECORD
+from engines.tree.link import LIBRARY
 from memslots.errors import BadInput, Missing
 from memslots.machine import Machine, machine_of
 
-LIBRARY, FACTS = "libmemslot.so", "build.json"
 _PROFILES = {1: "linux-6.18", 2: "linux-6.1"}
 """By the number of address spaces."""
 _SIZES = ("header_size", "entry_size")
@@ -30,7 +29,7 @@ class Built:
 
     folder: Path
     tree: str
-    version: str
+    release: str
     content: str
     """Changes when anything does that the library is made of."""
     options: tuple[str, ...]
@@ -59,7 +58,7 @@ class Built:
 
 def facts_of(folder: Path) -> dict[str, Any]:
     """All that build.json says. Raises BadInput where there is none."""
-    path = folder / FACTS
+    path = folder / RECORD
     try:
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -74,7 +73,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 
 def note(folder: Path, **facts: object) -> None:
     """Put further facts into a build.json. Raises BadInput."""
-    path = folder / FACTS
+    path = folder / RECORD
     text = json.dumps(facts_of(folder) | facts, indent=1)
     new = path.with_suffix(f".{os.getpid()}")
     try:
@@ -88,58 +87,34 @@ def built_in(folder: Path) -> Built:
     """The build in a folder. Raises BadInput where there is none, Missing where it is of no use here any more."""
     facts = facts_of(folder)
     again = f"build it again: sameslots tree build {facts.get('tree', 'PATH')} --out {folder}"
+    if facts.get("abi") != ABI:
+        raise Missing(f"{folder}: made for another release of sameslots: {again}")
     if not (folder / LIBRARY).is_file():
         raise Missing(f"{folder / LIBRARY}: not there: {again}")
     try:
         return _built(folder, facts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"{folder / FACTS}: {error!r}: expected the facts of a build: {again}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, error) as wrong:
+        raise BadInput(f"{folder / RECORD}: {wrong!r}: expected the facts of a build: {again}") from None
 
 
 def _built(folder: Path, facts: dict[str, Any]) -> Built:
-    options = tuple(name for name, there in facts["options"].items() if there)
-    environment = _with_asan() if "asan" in options else {}
-    told = facts.get("library")
-    if told is None or told["content"] != facts["content"]:
-        told = {"content": facts["content"], **_asked(folder, environment)}
-        note(folder, library=told)
-    layout = facts.get("layout")
+    listed = facts["list"]
     return Built(
         folder,
         str(facts["tree"]),
-        str(facts["version"]),
+        str(facts["release"]),
         str(facts["content"]),
-        options,
-        tuple(facts["silent"]),
-        {name: int(told[name]) for name in ("address_spaces", "page_size", "user_slots", "readonly")},
-        int(told["list_ioctl"] if layout is None else layout["ioctl"]),
-        b"" if layout is None else packed_layout(layout),
-        environment,
-        bool((facts.get("checked") or {}).get("strict", False)),
+        tuple(facts["options"]),
+        tuple(facts["returns_zero"]),
+        {name: int(facts["machine"][name]) for name in ("address_spaces", "page_size", "user_slots", "readonly")},
+        0 if listed is None else int(listed["ioctl"]),
+        b"" if listed is None else packed_layout(listed["ioctl"], listed["layout"]),
+        {str(name): str(value) for name, value in facts["environment"].items()},
+        bool((facts["checked"] or {}).get("strict", False)),
     )
 
 
-def _asked(folder: Path, environment: dict[str, str]) -> dict[str, int]:
-    """What the library says of itself. Raises Missing if it cannot be used."""
-    worker = Worker(folder / LIBRARY, environment=environment)
-    try:
-        return worker.facts()
-    finally:
-        worker.close()
-
-
-def _with_asan() -> dict[str, str]:
-    """What a process needs that loads a library with ASan: the runtime before all else, and silence."""
-    runtime = run([tools().cc, "-print-file-name=libasan.so"], "where ASan's runtime is").strip()
-    words = ("detect_leaks=0", "halt_on_error=0", "handle_segv=0", "log_path=/dev/null", "detect_odr_violation=0")
-    return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": ":".join(words)}
-
-
-def packed_layout(layout: dict[str, Any]) -> bytes:
-    """struct memslot_layout: a field that a tree's list has not is left out, and of size 0."""
-    known = ("ioctl", *_SIZES, *_FIELDS)
-    unknown = [name for name in layout if name not in known]
-    if unknown:
-        raise ValueError(f"layout: unknown {unknown[0]!r}, expected {', '.join(known)}")
+def packed_layout(ioctl: int, layout: dict[str, Any]) -> bytes:
+    """struct memslot_layout: a field that a tree's list has not is of size 0."""
     places = [int(number) for name in _FIELDS for number in layout.get(name, (0, 0))]
-    return _LAYOUT.pack(layout["ioctl"], *[layout[name] for name in _SIZES], *places)
+    return _LAYOUT.pack(ioctl, *[layout[name] for name in _SIZES], *places)

@@ -9,15 +9,12 @@ import mmap
 import os
 import signal
 from pathlib import Path
-from struct import Struct
 
 ABI = 1
 """MEMSLOT_ABI."""
 CASE_ROOM = 4 << 20
 RESULT_ROOM = 60 << 20
 """Bytes for a case, and for what comes of it. What is not written to takes no memory."""
-FACTS = Struct("<12I")
-"""struct memslot_facts."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -58,7 +55,6 @@ class Library:
         except (OSError, AttributeError) as error:
             raise NotUsable(str(error)) from None
         self._library = library
-        self._bytes = shared.bytes
         self._pinned = ctypes.c_char.from_buffer(shared.bytes)
         address = ctypes.addressof(self._pinned)
         self._case, self._result = address, address + CASE_ROOM
@@ -72,8 +68,6 @@ class Library:
         facts = self._library.memslot_facts()
         if facts[0] != ABI:
             raise NotUsable(f"its interface is number {facts[0]}, expected {ABI}")
-        # Till the first case is answered, its result says this.
-        FACTS.pack_into(self._bytes, CASE_ROOM, *facts[: FACTS.size // 4])
 
     def set_layout(self, layout: bytes) -> None:
         """Write lists like this: a struct memslot_layout. Raises NotUsable."""

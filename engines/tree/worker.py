@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
 
-from engines.tree.library import CASE_ROOM, FACTS, RESULT_ROOM, Shared
+from engines.tree.library import CASE_ROOM, RESULT_ROOM, Shared
 from engines.tree.serving import DIED, READY, RESULT
 from memslots.errors import Missing, Unfit
 
@@ -18,10 +18,6 @@ SILENT_SECONDS = 20.0
 _BEGIN_SECONDS = 60.0
 _MOST_WORDS = 400
 _SIZE = Struct("<I")
-_FACTS = (
-    *("abi", "address_spaces", "user_slots", "readonly", "page_size", "list_ioctl", "sizeof_slot", "sizeof_vm"),
-    *("sizeof_reset", "asan", "coverage", "x86"),
-)
 
 
 class Gone(Exception):
@@ -51,7 +47,6 @@ class Worker:
         self._pid = 0
         self._poll = select.poll()
         self._ask = self._told = -1
-        self._facts: tuple[int, ...] = ()
 
     def apply(self, case: bytes) -> bytes:
         """The result of a case. Raises Gone, Missing where there is no usable library, Unfit for too long a result."""
@@ -70,12 +65,6 @@ class Worker:
         if size > RESULT_ROOM:
             raise Unfit(f"what the kernel does with this case takes {size} bytes, expected at most {RESULT_ROOM}")
         return memory[CASE_ROOM : CASE_ROOM + size]
-
-    def facts(self) -> dict[str, int]:
-        """What the library says of itself: struct memslot_facts. Raises Missing."""
-        if self._pid != os.getpid():
-            self._start()
-        return dict(zip(_FACTS, self._facts, strict=True))
 
     def _heard(self, seconds: float, wanted: bytes = RESULT) -> None:
         """Wait for this word. Raises Gone, Missing."""
@@ -119,7 +108,6 @@ class Worker:
         self._poll = select.poll()
         self._poll.register(self._told, select.POLLIN)
         self._heard(_BEGIN_SECONDS, READY)
-        self._facts = FACTS.unpack_from(shared.bytes, CASE_ROOM)
 
     def close(self) -> None:
         """End the process, if there is one of ours."""

@@ -12,8 +12,10 @@ import pytest
 from engines.catalogue import engine_named, known, strict
 from engines.protocol import RefusedGiven
 from engines.simulated.engines import Serial
-from engines.tree.built import FACTS, LIBRARY, built_in
+from engines.tree.build import RECORD
+from engines.tree.built import built_in
 from engines.tree.engine import TreeList, TreeSerial
+from engines.tree.link import LIBRARY
 from engines.tree.worker import Worker
 from fuzz.calibration import drawn_sequence
 from fuzz.choices import drawn
@@ -138,8 +140,8 @@ def test_the_model_check_says_whether_a_tree_is_held_to_refuse_a_bad_form(fake_t
     assert strict(engine_named(f"tree:{fake_tree()}"))
     other = tmp_path / "other"
     other.mkdir()
-    facts = json.loads((fake_tree() / FACTS).read_text()) | {"checked": None}
-    (other / FACTS).write_text(json.dumps(facts))
+    facts = json.loads((fake_tree() / RECORD).read_text()) | {"checked": None}
+    (other / RECORD).write_text(json.dumps(facts))
     (other / LIBRARY).symlink_to(fake_tree() / LIBRARY)
     assert not strict(engine_named(f"tree:{other}"))
 
@@ -271,16 +273,17 @@ def test_a_folder_without_a_build_is_bad_input(tmp_path: Path) -> None:
     [
         ("[]", "expected an object"),
         ("{", "no JSON"),
-        ('{"tree": "linux"}', "not there: build it again: sameslots tree build linux --out"),
+        ('{"abi": 1, "tree": "linux"}', "not there: build it again: sameslots tree build linux --out"),
+        ('{"abi": 0, "tree": "linux"}', "another release of sameslots: build it again: sameslots tree build linux"),
     ],
 )
 def test_a_build_of_no_use_says_what_to_do(facts: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / FACTS).write_text(facts)
+    (tmp_path / RECORD).write_text(facts)
     with pytest.raises((BadInput, Missing), match=message):
         engine_named(f"tree:{tmp_path}")
 
 
 @pytest.mark.parametrize(("define", "why"), [("OTHER_ABI", "number 2, expected 1"), ("NO_VM", "kvm_create_vm fails")])
-def test_a_library_of_no_use_says_why(define: str, why: str, fake_tree: Builds) -> None:
+def test_a_library_of_no_use_says_why(define: str, why: str, fake_tree: Builds, case_of: CaseOf) -> None:
     with pytest.raises(Missing, match=why):
-        engine_named(f"tree:{fake_tree(define)}")
+        engine_named(f"tree:{fake_tree(define)}").apply(case_of("apply slot=1 size=0"))
