@@ -11,6 +11,7 @@ from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
 from fuzz.checked_aloud import check_aloud
 from fuzz.cli import MISMATCH, NOTHING_NEW, PATH, cli
+from memslots.errors import BadInput
 
 
 @cli.group()
@@ -35,9 +36,11 @@ def build(path: Path, out: Path | None, asan: bool, coverage: bool, x86: bool, l
     try:
         made = built(path, folder, options, layout)
     except Unbuildable as failure:
-        for line in failure.lines:
+        for line in failure.lines if len(failure.lines) > 1 else ():
             click.echo(line, err=True)
         raise
+    except OSError as error:
+        raise BadInput(f"{error.filename or folder}: {error.strerror}: the tree cannot be built") from None
     for line in summary(made):
         click.echo(line)
     return checked_before(made) if made.record["checked"] else check_aloud(built_in(folder))
@@ -59,14 +62,14 @@ def summary(made: Build) -> list[str]:
     record = made.record
     state = "nothing has changed" if made.fresh else f"{len(made.functions)} functions of updates and what they call"
     listed = f"list ioctl {made.list_ioctl:#x}" if made.list_ioctl else "no list ioctl"
-    lines = [f"{made.folder}: Linux {record['release']}, {listed}; {state}"]
+    lines = [f"{made.folder}: Linux {record['version']}, {listed}; {state}"]
     lines += [f"Kconfig: {wish}" for wish in made.unmet]
     if made.unresolved:
         lines.append("Unknown to the shims, and called by the memslot code; a case that gets there ends with its name:")
         lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.unresolved.items())]
-    if made.returns_zero:
+    if made.silent:
         lines.append("Does nothing here and returns 0, which may be wrong:")
-        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.returns_zero.items())]
+        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.silent.items())]
     if made.blank:
         lines.append(f"Read by the memslot code, and zeros here: {', '.join(made.blank)}")
     return lines

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from engines.tree.build import ABI, RECORD
+from engines.tree.build import RECORD
+from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
 
 SOURCE = Path(__file__).with_suffix(".c")
 SHIM = Path(__file__).parent.parent / "engines" / "tree" / "shim"
 LAYOUT: dict[str, int | list[int]] = {
+    "ioctl": 0x4008AE49,
     "header_size": 8,
     "entry_size": 64,
     "nent": [0, 4],
@@ -52,14 +54,13 @@ def fake_build(folder: Path, *defines: str) -> Path:
     facts = {
         "abi": ABI,
         "tree": "linux-fake",
-        "release": "6.1.0-fake",
+        "version": "6.1.0-fake",
         "content": "-".join(("fake", *defines)),
-        "options": ["coverage"],
+        "options": {"asan": False, "coverage": True, "x86": False},
         "machine": {"address_spaces": 2, "page_size": 4096, "user_slots": 32764, "readonly": 1},
-        "list": None if "NO_LIST" in defines else {"ioctl": 0x4008AE49, "layout": LAYOUT},
-        "environment": {},
-        "returns_zero": ["kvm_flush_remote_tlbs"],
-        "checked": {"strict": True},
+        "layout": None if "NO_LIST" in defines else LAYOUT,
+        "silent": {"kvm_flush_remote_tlbs": ["kvm_set_memslot, virt/kvm/kvm_main.c:1"]},
+        "checked": {"strict": True, "difference": None},
     }
     (build / RECORD).write_text(json.dumps(facts))
     return build

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engines.tree.digests import Steps
-from engines.tree.flags import Options, environment, kernel_flags
+from engines.tree.flags import Options, kernel_flags
 from engines.tree.generated import autoconf, bounds, headers, write
+from engines.tree.library import ABI
 from engines.tree.link import LIBRARY, linked
 from engines.tree.objects import compiled, units
 from engines.tree.sites import write_sites
@@ -16,8 +17,6 @@ from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 
 RECORD = "build.json"
-ABI = 1
-"""MEMSLOT_ABI of shim/memslot_abi.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ class Build:
     @property
     def list_ioctl(self) -> int:
         """Its number; 0 where the tree has none."""
-        listed = self.record["list"]
-        return int(listed["ioctl"]) if isinstance(listed, dict) else 0
+        layout = self.record["layout"]
+        return int(layout["ioctl"]) if isinstance(layout, dict) else 0
 
     @property
     def unmet(self) -> list[str]:
@@ -56,9 +55,9 @@ class Build:
         return self._places("unresolved")
 
     @property
-    def returns_zero(self) -> dict[str, list[str]]:
+    def silent(self) -> dict[str, list[str]]:
         """What the memslot code can call and does nothing here, with where it is called."""
-        return self._places("returns_zero_called_by")
+        return self._places("silent")
 
     def _names(self, key: str) -> list[str]:
         found = self.record[key]
@@ -105,17 +104,15 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     record: dict[str, object] = {
         "abi": ABI,
         "tree": str(tree),
-        "release": source.version,
+        "version": source.version,
         "content": content,
         "compiler": programs.version,
-        "options": options.names(),
+        "options": asdict(options),
         "machine": uapi.machine,
-        "list": asdict(uapi.list) if uapi.list else None,
-        "environment": environment(options, programs),
+        "layout": uapi.layout,
         "kconfig_unmet": unmet,
         "unresolved": link.unresolved,
-        "returns_zero": sorted(link.silent),
-        "returns_zero_called_by": link.silent,
+        "silent": link.silent,
         "blank": link.blank,
         "functions": link.functions,
         "checked": None,

@@ -8,8 +8,10 @@ from pathlib import Path
 from struct import Struct, error
 from typing import Any
 
-from engines.tree.build import ABI, RECORD
+from engines.tree.build import RECORD
+from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
+from engines.tree.tools import run, tools
 from memslots.errors import BadInput, Missing
 from memslots.machine import Machine, machine_of
 
@@ -29,7 +31,7 @@ class Built:
 
     folder: Path
     tree: str
-    release: str
+    version: str
     content: str
     """Changes when anything does that the library is made of."""
     options: tuple[str, ...]
@@ -98,23 +100,37 @@ def built_in(folder: Path) -> Built:
 
 
 def _built(folder: Path, facts: dict[str, Any]) -> Built:
-    listed = facts["list"]
+    options = tuple(name for name, there in facts["options"].items() if there)
+    layout = facts["layout"]
     return Built(
         folder,
         str(facts["tree"]),
-        str(facts["release"]),
+        str(facts["version"]),
         str(facts["content"]),
-        tuple(facts["options"]),
-        tuple(facts["returns_zero"]),
+        options,
+        tuple(facts["silent"]),
         {name: int(facts["machine"][name]) for name in ("address_spaces", "page_size", "user_slots", "readonly")},
-        0 if listed is None else int(listed["ioctl"]),
-        b"" if listed is None else packed_layout(listed["ioctl"], listed["layout"]),
-        {str(name): str(value) for name, value in facts["environment"].items()},
+        0 if layout is None else int(layout["ioctl"]),
+        b"" if layout is None else packed_layout(layout),
+        _with_asan() if "asan" in options else {},
         bool((facts["checked"] or {}).get("strict", False)),
     )
 
 
-def packed_layout(ioctl: int, layout: dict[str, Any]) -> bytes:
+def _with_asan() -> dict[str, str]:
+    """What a process needs that loads a library with ASan: the runtime before all else, and silence."""
+    programs = tools()
+    runtime = "libclang_rt.asan-x86_64.so" if programs.clang else "libasan.so"
+    path = run([programs.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
+    words = [
+        "detect_leaks=0",
+        "halt_on_error=0",
+        *(f"handle_{name}=0" for name in ("segv", "sigbus", "sigill", "sigfpe")),
+    ]
+    return {"LD_PRELOAD": str(Path(path).resolve()), "ASAN_OPTIONS": ":".join((*words, "log_path=/dev/null"))}
+
+
+def packed_layout(layout: dict[str, Any]) -> bytes:
     """struct memslot_layout: a field that a tree's list has not is of size 0."""
     places = [int(number) for name in _FIELDS for number in layout.get(name, (0, 0))]
-    return _LAYOUT.pack(ioctl, *[layout[name] for name in _SIZES], *places)
+    return _LAYOUT.pack(layout["ioctl"], *[layout[name] for name in _SIZES], *places)

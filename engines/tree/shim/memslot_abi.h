@@ -126,7 +126,7 @@ struct memslot_result {
 	msu32 size;		/* of all of it; more than the room given: nothing else is true */
 	msu32 ended;		/* enum memslot_ended, of the last request or the list */
 	msu32 why;		/* enum memslot_why */
-	msu32 refused_given;	/* the index of the given request that was refused or did not return; else MEMSLOT_NONE */
+	msu32 refused_given;	/* index of the given request that was refused or did not return, or MEMSLOT_NONE */
 	mss64 value;		/* what the last ioctl returned: 0, a positive value, -errno */
 	msu64 nr_memslot_pages;
 	msu32 locks;		/* enum memslot_locks: held when it ended */
@@ -190,7 +190,7 @@ struct memslot_slot {
 	msu16 id;
 	msu16 as_id;
 	msu32 where;		/* enum memslot_where; of published sets MEMSLOT_IN_GFN_TREE and what is known of it */
-	msu32 object;		/* which: the n-th slot object that was allocated; the same one in another set has the same */
+	msu32 object;		/* the n-th slot object that was allocated; it has the same number in the other set */
 };
 
 /*
@@ -205,7 +205,7 @@ enum memslot_event_kind {
 	MEMSLOT_EV_PUBLISH,	/* what: address space; a: generation then; b: index of its snapshot, if wanted */
 	MEMSLOT_EV_SYNC,	/* text: synchronize_srcu, ... */
 	MEMSLOT_EV_COPY,	/* a: bytes copied from user space */
-	MEMSLOT_EV_HOOK,	/* text: which arch hook; what: enum kvm_mr_change; slot, flags, a, b: the new slot (or old) */
+	MEMSLOT_EV_HOOK,	/* text: which; what: enum kvm_mr_change; slot, flags, a, b: the new slot (or old) */
 	MEMSLOT_EV_REQUEST,	/* a request begins: entry */
 
 	MEMSLOT_EV_MISHAP = 64,
@@ -230,7 +230,7 @@ enum memslot_event_kind {
 struct memslot_event {
 	msu16 kind;
 	msu16 what;
-	mss32 entry;		/* which request of apply; -1: before it (given); -2: after it, when all was read back */
+	mss32 entry;		/* which request of apply; -1: before it (given); -2: after it, while reading back */
 	msu32 object;		/* which slot object, or MEMSLOT_NONE */
 	msu32 slot;		/* as_id << 16 | id, or MEMSLOT_NONE */
 	msu32 flags;
