@@ -62,14 +62,14 @@ def summary(made: Build) -> list[str]:
     record = made.record
     state = "nothing has changed" if made.fresh else f"{len(made.functions)} functions of updates and what they call"
     listed = f"list ioctl {made.list_ioctl:#x}" if made.list_ioctl else "no list ioctl"
-    lines = [f"{made.folder}: Linux {record['version']}, {listed}; {state}"]
+    lines = [f"{made.folder}: Linux {record['release']}, {listed}; {state}"]
     lines += [f"Kconfig: {wish}" for wish in made.unmet]
     if made.unresolved:
         lines.append("Unknown to the shims, and called by the memslot code; a case that gets there ends with its name:")
         lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.unresolved.items())]
-    if made.silent:
+    if made.returns_zero:
         lines.append("Does nothing here and returns 0, which may be wrong:")
-        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.silent.items())]
+        lines += [f"  {name}: {', '.join(places)}" for name, places in sorted(made.returns_zero.items())]
     if made.blank:
         lines.append(f"Read by the memslot code, and zeros here: {', '.join(made.blank)}")
     return lines

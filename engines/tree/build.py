@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engines.tree.digests import Steps
-from engines.tree.flags import Options, kernel_flags
+from engines.tree.flags import Options, environment, kernel_flags
 from engines.tree.generated import autoconf, bounds, headers, write
 from engines.tree.library import ABI
 from engines.tree.link import LIBRARY, linked
@@ -17,6 +17,8 @@ from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 
 RECORD = "build.json"
+ABI = 1
+"""MEMSLOT_ABI of shim/memslot_abi.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Build:
     @property
     def list_ioctl(self) -> int:
         """Its number; 0 where the tree has none."""
-        layout = self.record["layout"]
-        return int(layout["ioctl"]) if isinstance(layout, dict) else 0
+        listed = self.record["list"]
+        return int(listed["ioctl"]) if isinstance(listed, dict) else 0
 
     @property
     def unmet(self) -> list[str]:
@@ -55,9 +57,9 @@ class Build:
         return self._places("unresolved")
 
     @property
-    def silent(self) -> dict[str, list[str]]:
+    def returns_zero(self) -> dict[str, list[str]]:
         """What the memslot code can call and does nothing here, with where it is called."""
-        return self._places("silent")
+        return self._places("returns_zero_called_by")
 
     def _names(self, key: str) -> list[str]:
         found = self.record[key]
@@ -104,15 +106,17 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     record: dict[str, object] = {
         "abi": ABI,
         "tree": str(tree),
-        "version": source.version,
+        "release": source.version,
         "content": content,
         "compiler": programs.version,
-        "options": asdict(options),
+        "options": options.names(),
         "machine": uapi.machine,
-        "layout": uapi.layout,
+        "list": asdict(uapi.list) if uapi.list else None,
+        "environment": environment(options, programs),
         "kconfig_unmet": unmet,
         "unresolved": link.unresolved,
-        "silent": link.silent,
+        "returns_zero": sorted(link.silent),
+        "returns_zero_called_by": link.silent,
         "blank": link.blank,
         "functions": link.functions,
         "checked": None,

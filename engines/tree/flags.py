@@ -102,3 +102,15 @@ def shim_flags(options: Options) -> list[str]:
         *("-Wno-unused-parameter", "-Wno-clobbered", "-Wno-missing-field-initializers", f"-I{SHIM}"),
         *options.defines(),
     ]
+
+
+def environment(options: Options, tools: Tools) -> dict[str, str]:
+    """Variables that a process needs which loads the library: ASan has to be there before it."""
+    if not options.asan:
+        return {}
+    runtime = "libclang_rt.asan-x86_64.so" if tools.clang else "libasan.so"
+    path = run([tools.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
+    return {
+        "LD_PRELOAD": str(Path(path).resolve()),
+        "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:halt_on_error=0",
+    }

@@ -30,7 +30,6 @@ ENTRY_FIELDS = {
 """What each field of struct memslot_layout may be called in a tree."""
 _ENTRIES = ("kvm_userspace_memory_region_entry", "kvm_userspace_memory_region")
 """What an entry is where the header does not say so, but has a pointer."""
-_SIZES = ("header_size", "entry_size")
 _NEEDED = ("nent", "slot", "guest_phys_addr", "memory_size", "userspace_addr")
 _NUMBERS = {
     "address_spaces": "NUMBER_OF_SPACES",
@@ -57,8 +56,12 @@ void numbers(void)
 """
 
 
-Layout = dict[str, int | list[int]]
-"""A list ioctl: its number, and struct memslot_layout by name: sizes, and [offset, size] of each field there is."""
+@dataclass(frozen=True, slots=True)
+class ListIoctl:
+    """Its number, and struct memslot_layout by name: sizes, and [offset, size] of each field that there is."""
+
+    ioctl: int
+    layout: dict[str, int | list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Uapi:
     """What one tree's VMs are like, and its list ioctl if it has one."""
 
     machine: dict[str, int]
-    layout: Layout | None
+    list: ListIoctl | None
 
 
 def read_uapi(source: Source, work: Path, flags: list[str], tools: Tools, steps: Steps, described: Path | None) -> Uapi:
@@ -135,8 +138,8 @@ def _ours(members: dict[str, str], names: dict[str, tuple[str, ...]]) -> dict[st
     return {ours: member for ours, theirs in names.items() for member in members if member.rpartition(".")[2] in theirs}
 
 
-def _answered(said: dict[str, int]) -> Layout:
-    layout: Layout = {name: said[name] for name in ("ioctl", *_SIZES)}
+def _answered(said: dict[str, int]) -> ListIoctl:
+    layout: dict[str, int | list[int]] = {name: said[name] for name in ("header_size", "entry_size")}
     for name in (*HEADER_FIELDS, *ENTRY_FIELDS):
         if f"offset_{name}" in said:
             layout[name] = [said[f"offset_{name}"], said[f"size_{name}"]]
@@ -146,19 +149,20 @@ def _answered(said: dict[str, int]) -> Layout:
             f"include/uapi/linux/kvm.h: the list of {IOCTL} has no {lacking[0]} by any name known; "
             "--layout FILE can describe it (docs/tree.md)"
         )
-    return layout
+    return ListIoctl(said["ioctl"], layout)
 
 
-def _described(path: Path) -> Layout:
+def _described(path: Path) -> ListIoctl:
     """A list ioctl as a file of JSON says. Raises BadInput."""
     try:
         words = json.loads(path.read_text())
         ioctl = int(str(words.pop("ioctl")), 0)
-        layout: Layout = {"ioctl": ioctl, **{name: int(words.pop(name)) for name in _SIZES}}
+        layout = {name: int(words.pop(name)) for name in ("header_size", "entry_size")}
+        fields: dict[str, int | list[int]] = {}
         for name in (*HEADER_FIELDS, *ENTRY_FIELDS):
             if name in words:
                 offset, size = words.pop(name)
-                layout[name] = [int(offset), int(size)]
+                fields[name] = [int(offset), int(size)]
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}: expected a description of a list ioctl") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -168,4 +172,4 @@ def _described(path: Path) -> Layout:
     if words:
         expected = ", ".join((*HEADER_FIELDS, *ENTRY_FIELDS))
         raise BadInput(f"{path}: unknown {next(iter(words))!r}, expected ioctl, header_size, entry_size, {expected}")
-    return layout
+    return ListIoctl(ioctl, {**layout, **fields})

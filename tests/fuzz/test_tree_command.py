@@ -15,12 +15,12 @@ from tests.engines.tree.test_source import plain_tree
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 RECORD: dict[str, object] = {
-    "version": "6.1.192",
-    "layout": {"ioctl": 0x4008AE49},
+    "release": "6.1.192",
+    "list": {"ioctl": 0x4008AE49, "layout": {}},
     "kconfig_unmet": ["SMP=n came out as y"],
     "functions": ["kvm_set_memslot", "kvm_swap_active_memslots"],
     "unresolved": {"brand_new": ["kvm_set_memslot (virt/kvm/kvm_main.c:7)"]},
-    "silent": {"kvm_arch_new_hook": ["kvm_set_memslot (virt/kvm/kvm_main.c:9)"]},
+    "returns_zero_called_by": {"kvm_arch_new_hook": ["kvm_set_memslot (virt/kvm/kvm_main.c:9)"]},
     "blank": ["some_data"],
 }
 
@@ -69,7 +69,13 @@ def test_what_is_to_be_known_of_a_library() -> None:
 
 
 def test_of_a_smooth_build_one_line_is_enough() -> None:
-    nothing: dict[str, object] = {"kconfig_unmet": [], "unresolved": {}, "silent": {}, "blank": [], "layout": None}
+    nothing: dict[str, object] = {
+        "kconfig_unmet": [],
+        "unresolved": {},
+        "returns_zero_called_by": {},
+        "blank": [],
+        "list": None,
+    }
     assert summary(Build(Path("mine"), RECORD | nothing, fresh=True)) == [
         "mine: Linux 6.1.192, no list ioctl; nothing has changed"
     ]

@@ -39,7 +39,7 @@ def objects(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("series", ["6.1", "6.12"])
 def test_a_stock_tree_agrees_with_the_model(series: str, options: Options, tmp_path: Path) -> None:
     made = built(tree_of(series), tmp_path, options)
-    assert str(made.record["version"]).startswith(f"{series}.")
+    assert str(made.record["release"]).startswith(f"{series}.")
     assert not made.unresolved
     assert not made.unmet
     found = checked(built_in(tmp_path), seconds=None, requests=REQUESTS, seed=2)

@@ -10,7 +10,7 @@ import pytest
 from engines.tree.digests import Steps
 from engines.tree.source import source_at
 from engines.tree.tools import Unbuildable, tools
-from engines.tree.uapi import Uapi, read_uapi
+from engines.tree.uapi import ListIoctl, Uapi, read_uapi
 from memslots.errors import BadInput
 from tests.engines.tree.test_source import plain_tree
 
@@ -95,30 +95,33 @@ def test_what_a_vm_is_like(tmp_path: Path) -> None:
 
 
 def test_a_tree_without_a_list_ioctl_has_none(tmp_path: Path) -> None:
-    assert read(tmp_path).layout is None
+    assert read(tmp_path).list is None
 
 
 def test_the_layout_of_the_series(tmp_path: Path) -> None:
-    layout = read(tmp_path, RFC).layout
-    assert layout is not None
-    assert layout["ioctl"] == 0x4008AE49
+    listed = read(tmp_path, RFC).list
+    assert listed is not None
+    layout = listed.layout
+    assert listed.ioctl == 0x4008AE49
     assert (layout["header_size"], layout["entry_size"]) == (8, 64)
     assert (layout["nent"], layout["header_flags"], layout["entries"]) == ([0, 4], [4, 4], [8, 0])
     assert (layout["userspace_addr"], layout["invalidate_slot"], layout["padding"]) == ([24, 8], [32, 1], [33, 31])
 
 
 def test_a_pointer_to_plain_regions(tmp_path: Path) -> None:
-    layout = read(tmp_path, POINTER).layout
-    assert layout is not None
-    assert layout["ioctl"] == 0x4018AEE0
+    listed = read(tmp_path, POINTER).list
+    assert listed is not None
+    layout = listed.layout
+    assert listed.ioctl == 0x4018AEE0
     assert (layout["header_size"], layout["entry_size"]) == (24, 32)
     assert (layout["nent"], layout["header_flags"], layout["entries"]) == ([16, 4], [0, 8], [8, 8])
     assert "invalidate_slot" not in layout
 
 
 def test_a_region_within_an_entry(tmp_path: Path) -> None:
-    layout = read(tmp_path, NESTED).layout
-    assert layout is not None
+    listed = read(tmp_path, NESTED).list
+    assert listed is not None
+    layout = listed.layout
     assert layout["entry_size"] == 40
     assert (layout["slot"], layout["memory_size"]) == ([8, 4], [24, 8])
     assert (layout["invalidate_slot"], layout["padding"]) == ([0, 1], [1, 7])
@@ -134,13 +137,14 @@ def test_an_ioctl_that_takes_no_struct_is_to_be_described(tmp_path: Path) -> Non
         read(tmp_path, "#define KVM_SET_USER_MEMORY_REGION_LIST 0x4008ae49\n")
 
 
-DESCRIBED = {"ioctl": "0x4018aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
+LAYOUT: dict[str, int | list[int]] = {"header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
+DESCRIBED = {"ioctl": "0x4018aee0", **LAYOUT}
 
 
 def test_a_file_describes_another_layout(tmp_path: Path) -> None:
     path = tmp_path / "layout.json"
     path.write_text(json.dumps(DESCRIBED))
-    assert read(tmp_path, RFC, path).layout == {**DESCRIBED, "ioctl": 0x4018AEE0}
+    assert read(tmp_path, RFC, path).list == ListIoctl(0x4018AEE0, LAYOUT)
 
 
 @pytest.mark.parametrize(
