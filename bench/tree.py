@@ -88,7 +88,7 @@ def ways_of(folder: Path) -> tuple[dict[str, Callable[[], object]], str]:
     ways[f"rfc-v1: {judges}"] = judged(Trial(Serial(), RfcV1(aftermath=False)), cases)
     if kvm:
         ways[f"kvm: {judges}"] = judged(Trial(Serial(), kvm), [for_host(case) for case in cases])
-    return ways, f"Linux {built.version}, {'list' if built.list_ioctl else 'single'} ioctl"
+    return ways, f"Linux {built.release}, {'list' if built.list_ioctl else 'single'} ioctl"
 
 
 def main() -> None:

@@ -34,8 +34,8 @@ def checked_lines(built: Built, found: Checked) -> Iterator[str]:
     """What was compared and what came of it: the difference, or what a clean result does not speak of."""
     compared = f"{found.requests:,} requests in {found.cases:,} cases, seed {found.seed}"
     if found.difference is not None:
-        yield f"Linux {built.version} and serial part after {compared}; the smallest case that shows it:"
+        yield f"Linux {built.release} and serial part after {compared}; the smallest case that shows it:"
         yield difference_text(found.difference, HEAD).rstrip()
         return
-    yield f"Linux {built.version} agrees with serial in every field of the outcome: {compared}."
+    yield f"Linux {built.release} agrees with serial in every field of the outcome: {compared}."
     yield from uncovered_lines(built)

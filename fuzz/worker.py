@@ -127,7 +127,7 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     import atheris
 
     from fuzz.choices import MOST_BYTES, choices_from_bytes
-    from fuzz.features import COUNTERS, Features
+    from fuzz.features import BLOCKS, COUNTERS, Features, NewBlocks
     from fuzz.grammar import case_of
     from fuzz.where import engines_in
 
@@ -137,6 +137,10 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     machine = _machine(options, engines)
     features = Features()
     counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
+    # A kernel tree's own code tells which of its basic blocks a case has run.
+    ran = getattr(campaign.trial.engine, "ran", None)
+    new_blocks = NewBlocks()
+    blocks = [atheris._reserve_counter() for _ in range(BLOCKS)] if ran and ran() else []
     limits = _Limits(options)
 
     def test_one_input(data: bytes) -> None:
@@ -145,6 +149,9 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
         if verdict is not None:
             for feature in features.of(case, verdict.reference, verdict.outcome):
                 atheris._trace_branch(counters[feature])
+            if ran is not None and blocks:
+                for block in new_blocks.of(ran()):
+                    atheris._trace_branch(blocks[block])
         if limits.reached(campaign.trials):
             campaign.flush()
             # libFuzzer would say goodbye without unwinding; so do we, with all written down.

@@ -15,7 +15,6 @@ from engines.tree.link import LIBRARY
 SOURCE = Path(__file__).with_suffix(".c")
 SHIM = Path(__file__).parent.parent / "engines" / "tree" / "shim"
 LAYOUT: dict[str, int | list[int]] = {
-    "ioctl": 0x4008AE49,
     "header_size": 8,
     "entry_size": 64,
     "nent": [0, 4],
@@ -54,12 +53,13 @@ def fake_build(folder: Path, *defines: str) -> Path:
     facts = {
         "abi": ABI,
         "tree": "linux-fake",
-        "version": "6.1.0-fake",
+        "release": "6.1.0-fake",
         "content": "-".join(("fake", *defines)),
-        "options": {"asan": False, "coverage": True, "x86": False},
+        "options": ["coverage"],
         "machine": {"address_spaces": 2, "page_size": 4096, "user_slots": 32764, "readonly": 1},
-        "layout": None if "NO_LIST" in defines else LAYOUT,
-        "silent": {"kvm_flush_remote_tlbs": ["kvm_set_memslot, virt/kvm/kvm_main.c:1"]},
+        "list": None if "NO_LIST" in defines else {"ioctl": 0x4008AE49, "layout": LAYOUT},
+        "environment": {},
+        "returns_zero": ["kvm_flush_remote_tlbs"],
         "checked": {"strict": True, "difference": None},
     }
     (build / RECORD).write_text(json.dumps(facts))

@@ -17,8 +17,6 @@ from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 
 RECORD = "build.json"
-ABI = 1
-"""MEMSLOT_ABI of shim/memslot_abi.h."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 
 import json
 import os
+from array import array
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct, error
@@ -11,7 +13,7 @@ from typing import Any
 from engines.tree.build import RECORD
 from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
-from engines.tree.tools import run, tools
+from engines.tree.sites import FILE as SITES
 from memslots.errors import BadInput, Missing
 from memslots.machine import Machine, machine_of
 
@@ -31,7 +33,7 @@ class Built:
 
     folder: Path
     tree: str
-    version: str
+    release: str
     content: str
     """Changes when anything does that the library is made of."""
     options: tuple[str, ...]
@@ -51,6 +53,19 @@ class Built:
     def vm(self) -> Machine:
         """What its VMs are like, as cases say it."""
         return machine_of(_PROFILES.get(self.machine["address_spaces"], "linux-6.1"), self.machine)
+
+    @property
+    def site_offsets(self) -> "array[int]":
+        """Where in the library each basic block reports itself, in the order of their counters."""
+        numbers = array("I")
+        with suppress(FileNotFoundError):
+            numbers.frombytes((self.folder / SITES).read_bytes())
+        return numbers
+
+    @property
+    def sites(self) -> int:
+        """How many basic blocks are counted: none but with --coverage."""
+        return len(self.site_offsets) if "coverage" in self.options else 0
 
     @property
     def library(self) -> Path:
@@ -100,37 +115,23 @@ def built_in(folder: Path) -> Built:
 
 
 def _built(folder: Path, facts: dict[str, Any]) -> Built:
-    options = tuple(name for name, there in facts["options"].items() if there)
-    layout = facts["layout"]
+    listed = facts["list"]
     return Built(
         folder,
         str(facts["tree"]),
-        str(facts["version"]),
+        str(facts["release"]),
         str(facts["content"]),
-        options,
-        tuple(facts["silent"]),
+        tuple(facts["options"]),
+        tuple(facts["returns_zero"]),
         {name: int(facts["machine"][name]) for name in ("address_spaces", "page_size", "user_slots", "readonly")},
-        0 if layout is None else int(layout["ioctl"]),
-        b"" if layout is None else packed_layout(layout),
-        _with_asan() if "asan" in options else {},
+        0 if listed is None else int(listed["ioctl"]),
+        b"" if listed is None else packed_layout(listed["ioctl"], listed["layout"]),
+        {str(name): str(value) for name, value in facts["environment"].items()},
         bool((facts["checked"] or {}).get("strict", False)),
     )
 
 
-def _with_asan() -> dict[str, str]:
-    """What a process needs that loads a library with ASan: the runtime before all else, and silence."""
-    programs = tools()
-    runtime = "libclang_rt.asan-x86_64.so" if programs.clang else "libasan.so"
-    path = run([programs.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
-    words = [
-        "detect_leaks=0",
-        "halt_on_error=0",
-        *(f"handle_{name}=0" for name in ("segv", "sigbus", "sigill", "sigfpe")),
-    ]
-    return {"LD_PRELOAD": str(Path(path).resolve()), "ASAN_OPTIONS": ":".join((*words, "log_path=/dev/null"))}
-
-
-def packed_layout(layout: dict[str, Any]) -> bytes:
+def packed_layout(ioctl: int, layout: dict[str, Any]) -> bytes:
     """struct memslot_layout: a field that a tree's list has not is of size 0."""
     places = [int(number) for name in _FIELDS for number in layout.get(name, (0, 0))]
-    return _LAYOUT.pack(layout["ioctl"], *[layout[name] for name in _SIZES], *places)
+    return _LAYOUT.pack(ioctl, *[layout[name] for name in _SIZES], *places)

@@ -38,6 +38,10 @@ class TreeList:
         self.built = built
         self._called = Called(built, worker or _worker_of(built))
 
+    def ran(self) -> bytes:
+        """How often each basic block was run by the last case, where the build counts them."""
+        return self._called.ran()
+
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
         want = WANT_PUBLISHED | (WANT_EVENTS if record else 0)
@@ -61,6 +65,10 @@ class TreeSerial:
         self.keep_going = keep_going
         self._called = Called(built, worker or _worker_of(built))
 
+    def ran(self) -> bytes:
+        """How often each basic block was run by the last case, where the build counts them."""
+        return self._called.ran()
+
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
         how = How.KEEP_GOING if self.keep_going else How.SERIAL
@@ -76,7 +84,12 @@ class Called:
     def __init__(self, built: Built, worker: Worker) -> None:
         self._built = built
         self._worker = worker
+        self._sites = built.sites
         self.lines = SourceLines(built.library)
+
+    def ran(self) -> bytes:
+        """How often each basic block of a build with --coverage was run by the last case; nothing of another build."""
+        return self._worker.ran(self._sites)
 
     def seen(self, case: Case, how: How, want: int) -> Seen | Gone:
         """What comes of a case, or how the process that applied it went. Raises Unfit, RefusedGiven, Missing."""

@@ -67,9 +67,12 @@ def _answer(library: Library, shared: Shared) -> None:
     except NotUsable as error:
         os.write(_TELL, UNUSABLE + str(error).encode())
         os._exit(_SPOILT)
+    sites = library.count_sites()
     os.write(_TELL, READY)
     while os.read(_ASK, 1):
         library.apply()
+        if sites:
+            library.hand_over_sites()
         os.write(_TELL, RESULT)
         _, ended, _, _, _, _, _, damage = _HEAD.unpack_from(shared.bytes, CASE_ROOM)
         if ended not in _UNHARMED or damage & Damage.OUT_OF_BOUNDS:

@@ -66,6 +66,13 @@ class Worker:
             raise Unfit(f"what the kernel does with this case takes {size} bytes, expected at most {RESULT_ROOM}")
         return memory[CASE_ROOM : CASE_ROOM + size]
 
+    def ran(self, sites: int) -> bytes:
+        """How often each of the first so many basic blocks was run by the last case, up to 255 times."""
+        if self._shared is None:
+            return bytes(sites)
+        begin = CASE_ROOM + RESULT_ROOM
+        return self._shared.bytes[begin : begin + sites]
+
     def _heard(self, seconds: float, wanted: bytes = RESULT) -> None:
         """Wait for this word. Raises Gone, Missing."""
         poll, told = self._poll, self._told
