@@ -25,6 +25,7 @@ def main() -> NoReturn:
             tree_check,
             tree_command,
             tree_compare,
+            tree_coverage,
             witness_command,
         )
         from fuzz.cli import main as run
