@@ -7,9 +7,11 @@
 #include <string.h>
 #include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 #include "shim.h"
 
 #define TICK_MS 5
+#define DEEPEST_STACK (1UL << 20)	/* what lies beyond is no stack of the kernel's */
 #define NULL_PAGE 65536UL
 #define FREED_TOP 0x6b6bUL	/* of a pointer out of freed memory, see memory.c */
 
@@ -36,7 +38,7 @@ static void keep_stack(unsigned long from)
 {
 	unsigned long *word = (unsigned long *)(from & ~7UL);
 
-	if (!stack_top || stack_words || ms.judging)
+	if (!stack_top || stack_words || ms.judging || (unsigned long)stack_top - from > DEEPEST_STACK)
 		return;
 	while ((char *)word < stack_top && stack_words < sizeof(stack_copy) / sizeof(stack_copy[0]))
 		stack_copy[stack_words++] = *word++;
@@ -122,7 +124,7 @@ void ms_signals(void)
 	stack_t alt = { .ss_sp = other_stack, .ss_size = sizeof(other_stack) };
 	struct sigaction crash = { .sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 	struct sigaction tick = { .sa_sigaction = ticked, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
-	struct sigevent notice = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGVTALRM };
+	struct sigevent notice = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGVTALRM };
 	struct itimerspec every = { { 0, TICK_MS * 1000000 }, { 0, TICK_MS * 1000000 } };
 	timer_t timer;
 	size_t i;
@@ -131,7 +133,8 @@ void ms_signals(void)
 	for (i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		sigaction(deadly[i], &crash, NULL);
 	sigaction(SIGVTALRM, &tick, NULL);
-	/* The time that this process computes: a machine that is busy elsewhere makes no loop. */
-	if (!timer_create(CLOCK_PROCESS_CPUTIME_ID, &notice, &timer))
+	/* The time that this thread computes: a machine that is busy elsewhere makes no loop. */
+	notice._sigev_un._tid = gettid();
+	if (!timer_create(CLOCK_THREAD_CPUTIME_ID, &notice, &timer))
 		timer_settime(timer, 0, &every, NULL);
 }

@@ -48,7 +48,7 @@ PLANTED = (
         "an overlap of one page is missed", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages - 1)", "errno"
     ),
     Planted(
-        "a neighbour counts as an overlap", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages + 1)", "errno"
+        "a neighbour counts as an overlap", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages + 1)", "EEXIST"
     ),
     Planted("the id hash is not updated", REPLACE, r"hash_add\([^;]*;", "", "corrupt"),
     Planted("the hva tree is not updated", REPLACE, r"interval_tree_insert\([^;]*;", "", "corrupt"),
