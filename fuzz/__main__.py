@@ -26,6 +26,7 @@ def main() -> NoReturn:
             tree_command,
             tree_compare,
             tree_coverage,
+            tree_watch,
             witness_command,
         )
         from fuzz.cli import main as run
