@@ -118,9 +118,12 @@ class Round:
         self._saves.look()
         self.cases += 1
         for bucket in sorted(self._shown(case) - self.buckets):
-            self.buckets.add(bucket)
+            if bucket in self.buckets:
+                continue  # told with the one before
+            small = self._smallest(case, bucket)
+            self.buckets |= {bucket, *self._shown(small)}
             try:
-                self._tell(text_of_record(self._trial, self._smallest(case, bucket), bucket))
+                self._tell(text_of_record(self._trial, small, bucket))
             except NotAgain as error:
                 self._tell(str(error))
 

@@ -58,7 +58,9 @@ PLANTED = (
     Planted("the generation stays in progress", SWAP, r"\bslots->generation = gen;", "", "generation"),
     Planted("the generation counts by one", SWAP, r"gen \+= [^;]*;", "gen += 1;", "generation"),
     Planted("deleted pages are still counted", COMMIT, r"kvm->nr_memslot_pages -= [^;]*;", ";", "nr_memslot_pages"),
-    Planted("no slot is ever INVALID", "kvm_invalidate_memslot", r"\w+->flags \|= KVM_MEMSLOT_INVALID;", "", "mishaps"),
+    Planted(
+        "no slot is ever INVALID", "kvm_invalidate_memslot", r"\w+->flags \|= KVM_MEMSLOT_INVALID;", "", "published"
+    ),
     Planted("an odd size is accepted", CHECKS, r"mem->memory_size & \(PAGE_SIZE - 1\)", "0", "errno"),
     Planted("a WARN fires", "kvm_update_flags_memslot", r"\A", "WARN_ON_ONCE(old->id == new->id);", "warn"),
     Planted("a BUG is hit", "kvm_move_memslot", r"\A", "BUG_ON(old->npages == new->npages);", "bug"),
