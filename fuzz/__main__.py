@@ -25,6 +25,8 @@ def main() -> NoReturn:
             tree_check,
             tree_command,
             tree_compare,
+            tree_coverage,
+            tree_watch,
             witness_command,
         )
         from fuzz.cli import main as run

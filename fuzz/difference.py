@@ -50,9 +50,18 @@ def difference_on(
     if isinstance(ours, str) or isinstance(theirs, str):
         words = tuple(each if isinstance(each, str) else "takes it" for each in (ours, theirs))
         return None if ours == theirs else Difference(case, ("case",), names, ((words[0], words[1]),))
-    fields = tuple(name for name in _FIELDS if name != but and getattr(ours, name) != getattr(theirs, name))
+    fields = tuple(name for name in _FIELDS if name != but and _comparable(ours, name) != _comparable(theirs, name))
     says = tuple((_of(ours, name), _of(theirs, name)) for name in fields)
     return Difference(case, fields, names, says) if fields else None
+
+
+def _comparable(outcome: Outcome, name: str) -> object:
+    """A field without what is told for people alone: how events are put, and the line of the source they are at."""
+    if name == "events":
+        return None
+    if name == "mishaps":
+        return [each if each.kind == "injected" else each[:4] for each in outcome.mishaps or ()]
+    return getattr(outcome, name)
 
 
 def _applied(engine: Engine, case: Case, record: bool) -> Outcome | str:

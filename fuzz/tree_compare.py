@@ -16,15 +16,14 @@ from random import Random
 import click
 
 from engines.protocol import Engine
-from engines.tree.build import RECORD, built, default_folder
 from engines.tree.built import Built, built_in
 from engines.tree.engine import TreeList, TreeSerial
-from engines.tree.flags import Options
 from fuzz.choices import drawn_choices
 from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH
 from fuzz.difference import Difference, Pair, difference_on, difference_text, smallest_of
 from fuzz.grammar import case_of
 from fuzz.progress import Progress
+from fuzz.rebuilt import folder_of, rebuilt
 from fuzz.tree_command import tree
 from fuzz.uncovered import uncovered_lines
 from memslots.case import Case
@@ -89,11 +88,7 @@ class Comparison:
 
 def build_at(path: Path) -> Built:
     """The build in this folder, or of the source tree that it is. Raises BadInput, Unbuildable, Missing."""
-    if (path / RECORD).exists():
-        return built_in(path)
-    folder = default_folder(path, Options())
-    built(path, folder, Options())
-    return built_in(folder)
+    return built_in(path) if folder_of(path) == path else rebuilt(path)
 
 
 @tree.command()

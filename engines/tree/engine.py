@@ -139,11 +139,14 @@ def _of_gone(case: Case, gone: Gone) -> Outcome:
     return Outcome(ended, UNSEEN, at_rest(case).walk, mishaps=mishaps, events=mishaps, page_size=PAGE_SIZE)
 
 
+def engine_of(name: str, built: Built, worker: Worker | None = None) -> TreeList | TreeSerial:
+    """The list ioctl of a build where it has one, else its single one. `worker`: a process of its own."""
+    return (TreeList if built.list_ioctl else TreeSerial)(name, built, worker)
+
+
 def tree_engine(where: str) -> TreeList | TreeSerial:
-    """`tree:DIR`: the list ioctl where the build has one, else its single one. Raises BadInput, Missing."""
-    built = built_in(Path(where))
-    name = f"{LIST}:{where}"
-    return TreeList(name, built) if built.list_ioctl else TreeSerial(name, built)
+    """`tree:DIR`. Raises BadInput, Missing."""
+    return engine_of(f"{LIST}:{where}", built_in(Path(where)))
 
 
 def tree_serial_engine(where: str) -> TreeSerial:
