@@ -36,13 +36,8 @@ class Difference(NamedTuple):
         ]
 
 
-def difference_on(
-    case: Case, one: Engine, other: Engine, names: Pair, *, record: bool = False, but: str = ""
-) -> Difference | None:
-    """The fields that differ, or None. What is no case, or neither can be given, differs in nothing.
-
-    `but`: a field that is not compared.
-    """
+def difference_on(case: Case, one: Engine, other: Engine, names: Pair, *, record: bool = False) -> Difference | None:
+    """The fields that differ, or None. What is no case, or neither can be given, differs in nothing."""
     try:
         ours, theirs = (_applied(engine, case, record) for engine in (one, other))
     except BadCase:
@@ -50,7 +45,7 @@ def difference_on(
     if isinstance(ours, str) or isinstance(theirs, str):
         words = tuple(each if isinstance(each, str) else "takes it" for each in (ours, theirs))
         return None if ours == theirs else Difference(case, ("case",), names, ((words[0], words[1]),))
-    fields = tuple(name for name in _FIELDS if name != but and _comparable(ours, name) != _comparable(theirs, name))
+    fields = tuple(name for name in _FIELDS if _comparable(ours, name) != _comparable(theirs, name))
     says = tuple((_of(ours, name), _of(theirs, name)) for name in fields)
     return Difference(case, fields, names, says) if fields else None
 

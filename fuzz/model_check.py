@@ -114,10 +114,9 @@ class _Check:
         going = not (case.given or case.faults or case.nent is not None)
         self.cases += 1
         self.requests += len(case.given) + len(case.apply)
-        # What readers see on the way is there where events are asked for, and is much in a long sequence. The
-        # events themselves are a model's on the one side, and on the other what can be seen from outside.
+        # What readers see on the way is there where events are asked for, and is much in a long sequence.
         record = len(case.apply) <= _SHORT
-        return difference_on(case, self._models[going], self._trees[going], NAMES, record=record, but="events")
+        return difference_on(case, self._models[going], self._trees[going], NAMES, record=record)
 
     def smallest(self, difference: Difference) -> Difference:
         """The fewest and plainest requests that make the first of these fields differ."""
