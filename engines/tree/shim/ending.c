@@ -11,6 +11,11 @@
 #include "shim.h"
 
 #define TICK_MS 5
+#ifdef MEMSLOT_ASAN
+#define PATIENCE 100	/* a report of ASan's takes some time, too */
+#else
+#define PATIENCE 6
+#endif
 #define DEEPEST_STACK (1UL << 20)	/* what lies beyond is no stack of the kernel's */
 #define NULL_PAGE 65536UL
 #define FREED_TOP 0x6b6bUL	/* of a pointer out of freed memory, see memory.c */
@@ -18,7 +23,7 @@
 static unsigned long stack_copy[4096], stack_words;
 static char *stack_top;
 static volatile unsigned long seen_services;
-static volatile unsigned int ticks, ticks_in_all, patience = 6, patience_in_all = 2000;
+static volatile unsigned int ticks, ticks_in_all, patience = PATIENCE, patience_in_all = 2000;
 
 void ms_stack_begins(void *top)
 {
@@ -113,7 +118,7 @@ static void ticked(int signal_number, siginfo_t *info, void *context)
 /* A list of millions of entries may be looked through without any service; a microsecond is given for each. */
 void ms_allow(unsigned long entries)
 {
-	patience = 6 + entries / 1000 / TICK_MS;
+	patience = PATIENCE + entries / 1000 / TICK_MS;
 	patience_in_all = 2000 + patience;
 }
 

@@ -113,6 +113,12 @@ struct ms_block *ms_blocks(int *out_count, int *out_booted)
 	return blocks;
 }
 
+/* Of a bitmap of half a gigabyte ASan watches the beginning: to tell it of all takes longer than any call. */
+static inline size_t watched(const struct ms_block *block)
+{
+	return block->mapped && block->size > LARGE ? LARGE : block->size;
+}
+
 struct memslot_slot *ms_epitaph(msu32 object)
 {
 	return &epitaphs[object];
@@ -218,7 +224,7 @@ void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *cal
 	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, 0, by };
 	if (n == slot_size && objects < OBJECTS && ms.vm)
 		block->object = objects++;
-	OPEN(p, n);
+	OPEN(p, watched(block));
 	if (!mapped) {
 		if (!(gfp & K(ms_gfp_zero)()))
 			ms_fill(p, 0xa5, n);	/* behind the last block there are zeros */
@@ -280,7 +286,7 @@ void ms_put(const void *p, const char *by)
 	block->live = 0;
 	if (!block->mapped)
 		ms_fill(block->start, 0x6b, block->size < FREED_BYTES ? block->size : FREED_BYTES);
-	CLOSE(block->start, block->size);
+	CLOSE(block->start, watched(block));
 }
 
 #define LONGEST 4096

@@ -72,3 +72,10 @@ PLANTED = (
         "looped",
     ),
 )
+
+READ_AFTER_FREE = Planted(
+    "freed memory is read, and nothing comes of it", COMMIT, r"kfree\(old\);", "kfree(old); READ_ONCE(old->npages);", ""
+)
+"""Only ASan sees it."""
+ARCH_LEAK = Planted("x86's arrays leak", "kvm_free_memslot", r"kvm_arch_free_memslot\([^;]*;", "", "leaked")
+"""Only a build with x86's own hooks has any."""
