@@ -12,9 +12,9 @@
 
 #define TICK_MS 5
 #ifdef MEMSLOT_ASAN
-#define PATIENCE 100	/* a report of ASan's takes some time, too */
+#define PATIENCE 300	/* a report of ASan's takes some time, too */
 #else
-#define PATIENCE 6
+#define PATIENCE 100	/* half a second: what the longest dirty bitmap takes that is looked through once */
 #endif
 #define DEEPEST_STACK (1UL << 20)	/* what lies beyond is no stack of the kernel's */
 #define NULL_PAGE 65536UL
