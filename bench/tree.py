@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from engines.catalogue import engine_named
 from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
 from engines.simulated.engines import RfcV1, Serial
 from engines.tree.built import built_in
 from engines.tree.engine import TreeList, TreeSerial
+from engines.tree.library import MOST_AT_ONCE
 from engines.tree.outcome import outcome_of, read
 from engines.tree.packing import WANT_PUBLISHED, How, packed
 from engines.tree.worker import Worker
@@ -34,6 +34,9 @@ from memslots.machine import Machine
 ENTRIES = 5
 LISTS = 400
 RUNS = 9
+AT_ONCE = 16
+
+Way = Callable[[], object]
 
 
 def lists(machine: Machine, kvm: IoctlSerial | None) -> list[Case]:
@@ -56,9 +59,18 @@ def for_host(case: Case) -> Case:
     return replace(case, machine=this_host().machine)
 
 
-def judged(trial: Trial, cases: list[Case]) -> Callable[[], object]:
-    """A loop that has each case judged."""
-    return lambda: [trial.judge(case) for case in cases]
+def judged(trial: Trial, cases: list[Case], look_ahead: Callable[[list[Case]], None] | None = None) -> Way:
+    """A loop that has each case judged, as a campaign does it: several cases are applied at once where that goes."""
+
+    def judge_all() -> None:
+        for i in range(0, LISTS, AT_ONCE):
+            some = cases[i : i + AT_ONCE]
+            if look_ahead is not None:
+                look_ahead(some)
+            for case in some:
+                trial.judge(case)
+
+    return judge_all
 
 
 def ways_of(folder: Path) -> tuple[dict[str, Callable[[], object]], str]:
@@ -78,13 +90,18 @@ def ways_of(folder: Path) -> tuple[dict[str, Callable[[], object]], str]:
     seen = [read(each, 0) for each in raw]
     ways: dict[str, Callable[[], object]] = {
         "tree: the call alone, in its own process": lambda: [worker.apply(each) for each in ready],
+        "tree: the calls alone, 32 at once": lambda: [
+            worker.apply_all(ready[i : i + MOST_AT_ONCE]) for i in range(0, LISTS, MOST_AT_ONCE)
+        ],
         "tree: packing alone": lambda: [packed(case, how, want) for case in cases],
         "tree: records read": lambda: [read(each, 0) for each in raw],
         "tree: outcome made": lambda: [outcome_of(each, None, str, record=False, published=True) for each in seen],
         "tree: applied": lambda: [engine.apply(case) for case in cases],
     }
     judges = "with the reference and the oracles"
-    ways[f"tree: {judges}"] = judged(Trial(Serial(), engine_named(f"tree:{folder}")), cases)
+    trial = Trial(Serial(), engine)
+    ways[f"tree: {judges}, one by one"] = judged(trial, cases)
+    ways[f"tree: {judges}"] = judged(trial, cases, engine.look_ahead)
     ways[f"rfc-v1: {judges}"] = judged(Trial(Serial(), RfcV1(aftermath=False)), cases)
     if kvm:
         ways[f"kvm: {judges}"] = judged(Trial(Serial(), kvm), [for_host(case) for case in cases])
@@ -103,7 +120,7 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - begin)
     for name, runs in seconds.items():
         median, best = statistics.median(runs), min(runs)
-        print(f"{name:44} {LISTS / median:8,.0f} lists a second, {LISTS / best:8,.0f} in the best run")
+        print(f"{name:52} {LISTS / median:8,.0f} lists a second, {LISTS / best:8,.0f} in the best run")
 
 
 if __name__ == "__main__":

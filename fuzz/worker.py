@@ -127,10 +127,17 @@ def _random(options: argparse.Namespace) -> None:
         machine = _machine(options, engines)
         limits = _Limits(options)
         fitting = _fitting(options)
+        # What is done in another process is done for several cases at once.
+        look_ahead = getattr(campaign.trial.engine, "look_ahead", None)
+        at_once = _LOOK_EVERY if look_ahead is not None else 1
         choices = drawn(Random(options.seed))
         try:
             while not limits.reached(campaign.trials):
-                campaign.observe(fitting(case_of(next(choices), machine)))
+                cases = [fitting(case_of(next(choices), machine)) for _ in range(at_once)]
+                if look_ahead is not None:
+                    look_ahead(cases)
+                for case in cases[: max(options.runs - campaign.trials, 0)]:
+                    campaign.observe(case)
         finally:
             campaign.flush()
 

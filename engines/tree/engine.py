@@ -2,12 +2,14 @@
 """The engines of a build: `tree:DIR`, its list ioctl where it has one, and `tree-serial:DIR`, its single one."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from errno import errorcode
 from functools import cache
 from pathlib import Path
 
 from engines.simulated.boot import at_rest
 from engines.tree.built import Built, built_in
+from engines.tree.library import MOST_AT_ONCE
 from engines.tree.outcome import PAGE_SIZE, AskedFor, Seen, outcome_of, read
 from engines.tree.packing import WANT_EVENTS, WANT_PUBLISHED, How, packed, tried
 from engines.tree.records import NONE, Ended
@@ -42,6 +44,10 @@ class TreeList:
         """How often each basic block was run by the last case, where the build counts them."""
         return self._called.ran()
 
+    def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Get ready what `apply` is about to be asked: together, cases take a fraction of their time."""
+        self._called.look_ahead(cases, How.LIST, WANT_PUBLISHED)
+
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
         want = WANT_PUBLISHED | (WANT_EVENTS if record else 0)
@@ -69,6 +75,10 @@ class TreeSerial:
         """How often each basic block was run by the last case, where the build counts them."""
         return self._called.ran()
 
+    def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Get ready what `apply` is about to be asked: together, cases take a fraction of their time."""
+        self._called.look_ahead(cases, How.KEEP_GOING if self.keep_going else How.SERIAL, 0)
+
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
         how = How.KEEP_GOING if self.keep_going else How.SERIAL
@@ -85,6 +95,8 @@ class Called:
         self._built = built
         self._worker = worker
         self._sites = built.sites
+        # The case itself is kept, or another could come to its place in memory.
+        self._ahead: dict[tuple[int, How, int], tuple[Case, bytes]] = {}
         self.lines = SourceLines(built.library)
 
     def ran(self) -> bytes:
@@ -95,7 +107,7 @@ class Called:
         """What comes of a case, or how the process that applied it went. Raises Unfit, RefusedGiven, Missing."""
         self._fits(case)
         try:
-            raw = self._worker.apply(packed(case, how, want))
+            raw = self._taken(case, how, want) or self._worker.apply(packed(case, how, want))
         except Gone as gone:
             at_rest(case)
             return gone
@@ -106,6 +118,25 @@ class Called:
             how_so = Ended(result.ended).name.lower() if result.ended else errorcode.get(-result.value, "?")
             raise RefusedHere(result.refused_given, how_so)
         return seen
+
+    def look_ahead(self, cases: Sequence[Case], how: How, want: int) -> None:
+        """Apply cases that somebody is about to ask for, those very objects. What went before is forgotten."""
+        fitting: list[Case] = []
+        ready: list[bytes] = []
+        for case in cases[:MOST_AT_ONCE]:
+            with suppress(Unfit):
+                self._fits(case)
+                ready.append(packed(case, how, want))
+                fitting.append(case)
+        results = self._worker.apply_all(ready)
+        self._ahead = {
+            (id(case), how, want): (case, raw) for case, raw in zip(fitting, results, strict=True) if raw is not None
+        }
+
+    def _taken(self, case: Case, how: How, want: int) -> bytes | None:
+        """The result that was looked ahead for."""
+        _, raw = self._ahead.pop((id(case), how, want), (case, None))
+        return raw
 
     def _fits(self, case: Case) -> None:
         for name, value in self._built.machine.items():

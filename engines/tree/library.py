@@ -16,6 +16,8 @@ CASE_ROOM = 4 << 20
 RESULT_ROOM = 60 << 20
 SITES_ROOM = 1 << 20
 """Bytes for a case, for what comes of it, and for the basic blocks that it ran. Untouched ones take no memory."""
+MOST_AT_ONCE, CASE_STRIDE, RESULT_STRIDE = 32, 64 << 10, 1 << 20
+"""Several cases lie so far apart, and so do their results."""
 _ALL = CASE_ROOM + RESULT_ROOM + SITES_ROOM
 _PR_SET_PDEATHSIG = 1
 
@@ -89,9 +91,9 @@ class Library:
         ctypes.memmove(self._case + CASE_ROOM + RESULT_ROOM, self._sites, self._nsites)
         ctypes.memset(self._sites, 0, self._nsites)
 
-    def apply(self) -> int:
-        """Apply the case that lies in shared memory; how long its result is, which may be more than there is room."""
-        return int(self._apply(self._case, self._result, RESULT_ROOM))
+    def apply(self, i: int, room: int) -> None:
+        """Apply the i-th case that lies in shared memory; of the others its result may take `room`."""
+        self._apply(self._case + i * CASE_STRIDE, self._result + i * RESULT_STRIDE, room)
 
 
 def end_with_parent() -> None:
