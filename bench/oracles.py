@@ -19,7 +19,7 @@ from fuzz.choices import drawn_choices
 from fuzz.grammar import case_of
 from memslots.case import Case
 from memslots.outcome import Outcome
-from oracles.judge import ORACLES, Oracle, asked, judge
+from oracles.judge import Oracle, asked, judge
 from oracles.policy import Policy
 
 DRAWN = 3_000
@@ -42,7 +42,7 @@ def tell(name: str, cases: Sequence[Case]) -> None:
         "all oracles": lambda: [judge(r, o, every, Policy.ATOMIC) for r, o in outcomes],
         "no oracle": lambda: [judge(r, o, (), Policy.ATOMIC) for r, o in outcomes],
     }
-    works |= {each: asking(oracle, outcomes) for each, (oracle, _) in ORACLES.items()}
+    works |= {oracle.__name__: asking(oracle, outcomes) for oracle in every}
     gc.freeze()  # a campaign keeps no cases, so no collection walks them
     runs: dict[str, list[float]] = {work: [] for work in works}
     for _ in range(RUNS):
@@ -55,10 +55,10 @@ def tell(name: str, cases: Sequence[Case]) -> None:
     print(f"{name}: {len(cases)} lists, {whole:.1f} us, {1e6 / whole:,.0f} a second, load {os.getloadavg()[0]:.1f}")
     for work in ("serial", "rfc-v1", "all oracles"):
         print(f"  {work:14}{cost[work]:7.1f} us {cost[work] / whole:6.1%}")
-    for oracle in ORACLES:
+    for oracle in (each.__name__ for each in every):
         alone = cost[oracle] - cost["no oracle"]
-        print(f"    {oracle:12}{alone:7.1f} us {alone / whole:6.1%}")
-    print(f"    {'allowances':12}{cost['no oracle']:7.1f} us {cost['no oracle'] / whole:6.1%}")
+        print(f"    {oracle:16}{alone:7.1f} us {alone / whole:6.1%}")
+    print(f"    {'allowances':16}{cost['no oracle']:7.1f} us {cost['no oracle'] / whole:6.1%}")
 
 
 if __name__ == "__main__":
