@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The backends that look for a planted mistake: lists drawn at random, libFuzzer's, and all of a small scope."""
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.planting.subjects import Planted
+from bench.planting.trials import Found, Shared, drawn, finding, searched
+from fuzz.trial import Trial
+from memslots.case import Case
+
+SEED = 1
+EXECUTIONS = 20_000
+"""What a backend may try for one mistake."""
+
+Tell = Callable[[Found], None]
+
+
+class Listed:
+    """A backend that has one sequence of cases for all mistakes: random, enumerate."""
+
+    def __init__(self, cases: Iterator[Case], most: int = EXECUTIONS) -> None:
+        self._cases = cases
+        self._most = most
+        self._shared: Shared | None = None
+
+    def prepare(self, those: Sequence[Planted]) -> None:
+        """Draw the cases and apply the references, once for all of these mistakes."""
+        self._shared = Shared(self._cases, self._most)
+        for form in {each.form for each in those}:
+            self._shared.prepare(form.reference.__name__, form.reference())
+        gc.collect()
+        gc.freeze()  # what is inherited by many processes is not walked in each
+
+    def hunt(self, each: Planted, tell: Tell) -> None:
+        """Tell what finds this mistake."""
+        assert self._shared is not None
+        shared, key = self._shared, each.form.reference.__name__
+        trial = Trial(shared.remembering(key, each.form.reference()), each.engine())
+        tell(searched(trial, shared.cases, lambda executions: shared.spent(key, executions)))
+
+
+class Atheris:
+    """libFuzzer with the campaign's mutator and features, from an empty corpus, anew for each mistake."""
+
+    def __init__(self, most: int = EXECUTIONS) -> None:
+        self._most = most
+
+    def prepare(self, those: Sequence[Planted]) -> None:
+        """Import it once for all."""
+        import atheris  # noqa: F401 - for the processes that inherit it
+
+    def hunt(self, each: Planted, tell: Tell) -> None:
+        """Tell what finds this mistake; never returns."""
+        import atheris
+
+        from fuzz.choices import MOST_BYTES, choices_from_bytes
+        from fuzz.features import COUNTERS, Features
+        from fuzz.grammar import case_of
+        from fuzz.mutate import crossed_over, mutated
+
+        _quiet()
+        trial = Trial(each.form.reference(), each.engine())
+        features = Features()
+        counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
+        executions = 0
+        begin = time.process_time()
+
+        def test_one_input(data: bytes) -> None:
+            nonlocal executions
+            executions += 1
+            case = case_of(choices_from_bytes(data))
+            oracle, judged = finding(trial, case)
+            if oracle or executions == self._most:
+                tell(Found(oracle, executions, time.process_time() - begin))
+                os._exit(0)
+            if judged is not None:
+                for feature in features.of(case, *judged):
+                    atheris._trace_branch(counters[feature])
+
+        def custom_mutator(data: bytes, max_size: int, seed: int) -> bytes:
+            return mutated(data, max_size, seed, atheris.Mutate)
+
+        arguments = [sys.argv[0], "-len_control=0", f"-max_len={MOST_BYTES}", f"-seed={SEED}"]
+        atheris.Setup(arguments, test_one_input, custom_mutator=custom_mutator, custom_crossover=crossed_over)
+        atheris.Fuzz()
+
+
+def _quiet() -> None:
+    """What libFuzzer writes is nobody's concern here."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def random() -> Listed:
+    """The cases that a campaign draws."""
+    return Listed(drawn(SEED))
