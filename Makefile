@@ -12,7 +12,7 @@ KERNELS := build/guests
 LIST_KERNELS := build/list-kernels
 CASES := corpus docs/examples
 
-.PHONY: install campaign test test-guest list-kernels lint format replay bench mutants detection clean
+.PHONY: install campaign test test-guest list-kernels lint format replay reports bench mutants detection clean
 
 install: $(STAMP)
 
@@ -46,6 +46,11 @@ format: install
 
 replay: install
 	$(BIN)/sameslots replay $(CASES)
+
+# The reports that docs/ shows, after a change of what a report says.
+reports: install
+	$(BIN)/sameslots report docs/reports --out docs/reports
+	$(BIN)/sameslots report docs/reports --out docs/reports --format markdown
 
 # One minute; exits 0 when it ran, whatever it found.
 campaign: install

@@ -34,6 +34,7 @@ from memslots.errors import BadInput
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
 from oracles.policy import Policy
+from reports.svg_map import svg_map
 from reports.terminal import case_on_terminal
 
 NO_EDGE = 1000
@@ -73,7 +74,8 @@ def run(engines: tuple[str, ...], reference: str, policy: str, guest: str | None
 @policy_option
 @disposable_option
 @click.option("--json", "as_json", is_flag=True, help="The case as one JSON line.")
-def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_json: bool) -> int:
+@click.option("--svg", type=PATH, help="Write a memory map here as well: before, after and on the way.")
+def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_json: bool, svg: Path | None) -> int:
     """Draw one case: its entries, what each engine makes of them, and where they part."""
     file = read_case(path)
     case = file.case
@@ -94,6 +96,8 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
             findings += [(name, finding.bucket) for finding in verdict.findings]
     except BadInput as error:
         raise located(path, file, error) from None
+    if svg is not None:
+        _write_map(svg, svg_map(path.stem, case, outcomes, right))
     # Paper has no edge: what is piped or redirected is folded only if COLUMNS says where.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else NO_EDGE
     console = Console(highlight=False, width=width)
@@ -154,6 +158,13 @@ def write_report(path: Path, results: list[Replayed]) -> None:
         write_junit(path, results)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}: expected a file to write JUnit XML to") from None
+
+
+def _write_map(path: Path, picture: str) -> None:
+    try:
+        path.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}: expected a file to write a picture to") from None
 
 
 def _opened(source: str) -> BinaryIO:

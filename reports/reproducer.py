@@ -6,7 +6,7 @@ The text that every program has is in `reports/c/`; what differs from case to ca
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from errno import errorcode
 from importlib.resources import files
@@ -25,6 +25,7 @@ from oracles.policy import Policy, expected_active
 from reports.c_text import Row, head_of, number_of, table_of
 from reports.ending import ending_words
 from reports.host_needs import needs_of
+from reports.why import merged
 
 SERIAL, LIST = "serial", "list"
 IOCTLS = (SERIAL, LIST)
@@ -184,7 +185,7 @@ def _seen(sighting: Sighting | None, file: CaseFile) -> Iterator[str]:
     outcome = sighting.outcome
     yield f"Seen, in a simulation of the series of 9 September 2022: {ending_words(outcome)}."
     # What the case says itself stands above.
-    yield from _merged(reason for reason in sighting.reasons if reason not in file.comment)
+    yield from merged(reason for reason in sighting.reasons if reason not in file.comment)
     if outcome.corrupt:
         return
     slots = [slot for of_space in outcome.active for slot in of_space]
@@ -197,12 +198,3 @@ def _seen(sighting: Sighting | None, file: CaseFile) -> Iterator[str]:
     inactive = {slot for of_space in outcome.inactive or () for slot in of_space}
     if any(slot.flags & KVM_MEMSLOT_INVALID and slot in inactive for slot in slots):
         yield "A slot that is INVALID in both sets shows to a vCPU alone, not to this program."
-
-
-def _merged(reasons: Iterable[str]) -> list[str]:
-    """The sentences, those that begin alike told as one."""
-    tails: dict[str, list[str]] = {}
-    for reason in reasons:
-        head, _, tail = reason.removesuffix(".").partition("; ")
-        tails.setdefault(head, []).extend([tail] if tail else [])
-    return ["; ".join([head, *ends]) + "." for head, ends in tails.items()]

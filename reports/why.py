@@ -4,11 +4,14 @@
 The sentences speak of the list ioctl as posted (RFC, 9 Sep 2022); P1, P2 and P3 are its passes.
 """
 
+from collections.abc import Iterable
 from errno import EIO
 
 from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
+_NO_EVENTS = "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
+_LOG_ALONE = "Of the call only the kernel's log tells: why it answers otherwise than the reference, its kernel knows."
 _LEFT_BEHIND = {
     "left-invalid": "nobody takes back the INVALID copies that were published before",
     "sets-differ": "what was edited into the inactive set alone stays there: the two sets part for good",
@@ -22,9 +25,11 @@ _LEFT_BEHIND = {
 def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     """One sentence. `parting` is the event of the bucket, `outcome` the engine's."""
     if outcome.mishaps is None:
-        return "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
+        return _NO_EVENTS
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
+    if _sees_no_refusals(parting, outcome):
+        return _LOG_ALONE
     change = _CHANGES[parting.change]
     match parting.kind, parting.phase:
         case "lock", _:
@@ -66,6 +71,23 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
         case "crashed", _:
             return _crash_in_p2(outcome)
     return _refusal(mismatch, parting, change, outcome)
+
+
+def _sees_no_refusals(parting: Event, outcome: Outcome) -> bool:
+    """Whether the reference refuses where the engine, which has but a kernel's log, cannot tell what it did."""
+    mishaps = outcome.mishaps or ()
+    if parting.kind != "refuse" or parting in mishaps or outcome.entry_errnos is not None:
+        return False
+    return bool(outcome.errno) or (bool(mishaps) and not any(event.phase for event in mishaps))
+
+
+def merged(reasons: Iterable[str]) -> list[str]:
+    """The sentences, those that begin alike told as one."""
+    tails: dict[str, list[str]] = {}
+    for reason in reasons:
+        head, _, tail = reason.removesuffix(".").partition("; ")
+        tails.setdefault(head, []).extend([tail] if tail else [])
+    return ["; ".join([head, *ends]) + "." for head, ends in tails.items()]
 
 
 def _crash_in_p3(parting: Event) -> str:

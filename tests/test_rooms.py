@@ -27,6 +27,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/doctor_command.py",
         "fuzz/import_command.py",
         "fuzz/reproduce.py",
+        "fuzz/explain.py",
+        "fuzz/report_command.py",
         "fuzz/witness_command.py",
         "fuzz/guest_command.py",
         "fuzz/where.py",

@@ -36,7 +36,8 @@ def outcome_of(before: SlotSets, told: Told, lost: Lost | None, left: object) ->
     """The outcome as far as it is known before the VM is closed."""
     during, later = symptoms_in(told.during), symptoms_in(told.afterwards)
     ended, kind = _ending(told, lost, during)
-    mishaps = tuple(_mishaps(during, ended))
+    # An empty log is no knowledge: a refusal makes no line in it.
+    mishaps = tuple(_mishaps(during, ended)) or None
     outcome = Outcome(
         ended,
         UNSEEN,

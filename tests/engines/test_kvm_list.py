@@ -213,6 +213,7 @@ def test_an_error_is_an_answer(made: Made, grow: Case) -> None:
     for answer, value, errno in [(1, 1, 0), (-EIO, -1, EIO), (-ENOTTY, -1, ENOTTY)]:
         engine, _ = made(lambda vm, answer=answer: answer)
         outcome = engine.apply(grow)
+        assert outcome.mishaps is None, "it answered, and nobody knows of what"
         assert (outcome.ended, outcome.value, outcome.errno) == ("returned", value, errno)
         assert findings(engine, grow)[0] == "error_codes"
 

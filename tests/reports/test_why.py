@@ -5,7 +5,9 @@ import pytest
 
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.trial import Trial
+from memslots.outcome import UNSEEN, Change, Event, Outcome
 from memslots.textreader import parse_case
+from oracles.bucket import parting_event
 from oracles.mismatch import Mismatch
 from oracles.policy import Policy
 from reports.why import why
@@ -100,3 +102,30 @@ def test_of_the_single_ioctl_no_pass_is_spoken() -> None:
     assert why(Mismatch("final_slots", "", {}), parting, outcome) == (
         "A DELETE is refused one at a time, and what stood before it stays done."
     )
+
+
+REFUSED_MOVE = "given slot=0 gpa=0x0 size=0x1000 hva=0x0\ngiven slot=1 gpa=0x1000 size=0x1000 hva=0x0\n" + (
+    "apply slot=0 gpa=0x1000 size=0x1000 hva=0x0 invalidate"
+)
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize(
+    ("mishaps", "words"),
+    [
+        (None, "shows no events"),
+        (
+            (Event("log", "", 0, Change.UNKNOWN, "lock held when returning to user space"),),
+            "only the kernel's log tells",
+        ),
+    ],
+)
+def test_nothing_is_made_up_for_an_engine_that_sees_no_refusals(
+    value: int, mishaps: tuple[Event, ...] | None, words: str
+) -> None:
+    reference = Serial().apply(parse_case(["slots 1", *REFUSED_MOVE.splitlines()]).case)
+    outcome = Outcome("returned", UNSEEN, reference.before, value=value, errno=-value and 22, mishaps=mishaps)
+    mismatch = Mismatch("error_codes", "", {})
+    parting = parting_event(mismatch, reference, outcome)
+    assert parting is not None
+    assert words in why(mismatch, parting, outcome)

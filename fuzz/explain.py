@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command that tells how a mismatch comes about: explain."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from engines.catalogue import ENGINES, engine_named
+from engines.protocol import Engine
+from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
+from fuzz.trial import Trial, Verdict
+from memslots.case import Case
+from memslots.casefile import CaseFile
+from memslots.errors import BadInput
+from memslots.expectation import MismatchExpected
+from memslots.outcome import Outcome
+from memslots.textreader import read_case
+from oracles.policy import Policy
+from reports.narrative import Told, narrative
+from reports.why import merged, why
+
+_COLUMNS = 80
+
+engine_option = click.option(
+    "--engine",
+    type=ENGINE,
+    help=f"Whose mismatch.  [default: the engine that the file expects one of, else {DEFAULT_ENGINE}]",
+)
+
+
+@cli.command()
+@click.argument("path", type=PATH)
+@engine_option
+@reference_option
+@policy_option
+@disposable_option
+def explain(path: Path, engine: str | None, reference: str, policy: str) -> int:
+    """Tell step by step how engine and reference come to part, and why."""
+    file = read_case(path)
+    name = engine_for(path, file, engine, reference)
+    try:
+        verdict, told = told_of(file.case, engine_named(reference), engine_named(name), Policy(policy))
+    except BadInput as error:
+        raise located(path, file, error) from None
+    for line in _lines(str(path), verdict, told):
+        click.echo(line)
+    return NOTHING_NEW
+
+
+def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) -> str:
+    """The engine to look at: the one asked for, the first that the file expects a mismatch of, or rfc-v1.
+
+    Raises BadInput.
+    """
+    if asked == reference:
+        raise BadInput(f"--engine {asked}: it is the reference too: expected another one")
+    if asked is not None:
+        return asked
+    expected = expected_engines(path, file)
+    named = [n for n, each in expected.items() if any(isinstance(one, MismatchExpected) for one in each)]
+    usable = [name for name in named if name in ENGINES and name != reference]
+    return usable[0] if usable else DEFAULT_ENGINE
+
+
+def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tuple[Verdict, Told]:
+    """What the oracles say of the case, and both outcomes with all their events. Raises BadCase."""
+    verdict = Trial(reference, engine, policy).verdict(case)
+    reasons = merged(dict.fromkeys(why(each.mismatch, each.parting, verdict.outcome) for each in verdict.findings))
+    parting = next((each.parting for each in verdict.findings), None)
+    told = Told(
+        reference.name,
+        _recorded(case, reference, verdict.reference),
+        engine.name,
+        engine.apply(case, record=True),
+        parting,
+        tuple(reasons),
+    )
+    return verdict, told
+
+
+def _recorded(case: Case, reference: Engine, judged: Outcome) -> Outcome:
+    """The reference's outcome that was judged by, with its events; without, where the trial has made it up.
+
+    It is not always that of the case: with faults, for one, what only the engine meets is judged otherwise.
+    """
+    for tried in (case, replace(case, faults=())):
+        outcome = reference.apply(tried, record=True)
+        if _alike(outcome, judged):
+            return outcome
+    return judged
+
+
+def _alike(recorded: Outcome, judged: Outcome) -> bool:
+    return all(
+        getattr(recorded, field) == getattr(judged, field)
+        for field in Outcome._fields
+        if field not in ("events", "mishaps", "published")
+    )
+
+
+def _lines(title: str, verdict: Verdict, told: Told) -> Iterator[str]:
+    if not verdict.findings:
+        yield f"{title}: {told.engine_name} agrees with {told.reference_name}: there is nothing to explain."
+        return
+    yield title
+    yield ""
+    yield from narrative(told, _COLUMNS)
