@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.planting.figures import Row, lines, tables, with_tables
-from bench.planting.hunts import EXECUTIONS, SEED, Atheris, Listed, random
+from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -42,14 +42,16 @@ def main() -> int:
         every = list(planted(subject))
         for backend in options.backend or BACKENDS:
             try:
-                _look(subject, backend, every, notebook, options.processes)
+                _look(subject, backend, every, proved, notebook, options.processes)
             except KeyboardInterrupt:
                 print(f"interrupted; {options.out} goes on where it was", file=sys.stderr)
                 return INTERRUPTED
     return _write(notebook, proved)
 
 
-def _look(subject: str, backend: str, every: list[Planted], notebook: Notebook, processes: int) -> None:
+def _look(
+    subject: str, backend: str, every: list[Planted], proved: set[str], notebook: Notebook, processes: int
+) -> None:
     """Look for all mistakes of an engine that are not in the notebook yet."""
     asked = [each for each in every[:: EACH.get(backend, 1)] if not each.mutant.proof]
     left = [each for each in asked if notebook.get(backend, each.name) is None]
@@ -58,9 +60,9 @@ def _look(subject: str, backend: str, every: list[Planted], notebook: Notebook, 
     hunter = BACKENDS[backend]()
     with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
         hunter.prepare(left)
-        answers = side_by_side(left, hunter.hunt, processes)
+        tasks = [(each, EXECUTIONS_OF_PROVED if each.name in proved else EXECUTIONS) for each in left]
         found: Found
-        for done, (each, found) in enumerate(answers, 1):
+        for done, ((each, _), found) in enumerate(side_by_side(tasks, hunter.hunt, processes), 1):
             notebook.add(backend, each.name, found)
             progress.tick(
                 f"{subject}, {backend}: {done:,} of {len(left):,} mistakes   {each.name[:60]}",

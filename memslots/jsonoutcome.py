@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An outcome back from its JSON form: the inverse of `json_of_outcome`, and a longer form that loses nothing.
 
-The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events` and `published`. Between
-two processes of this project they go along, under their own names.
+The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events`, `published`,
+`incomplete`. Between two processes of this project they go along, under their own names.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ def whole_json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "mishaps": _json_of_events(outcome.mishaps),
         "events": _json_of_events(outcome.events),
         "published": _json_of_published(outcome.published),
+        "incomplete": outcome.incomplete,
     }
 
 
@@ -158,4 +159,5 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "mishaps": _events,
     "events": _events,
     "published": _published,
+    "incomplete": _number,
 }

@@ -58,7 +58,8 @@ class Outcome(NamedTuple):
     A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
     `before` (the active sets when the call began), `mishaps`, `events` and `published` are for oracles and reports:
     mishaps are the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of
-    them; `published` has every set that the call has made active, in order.
+    them; `published` has every set that the call has made active, in order. `incomplete` counts linked slot
+    objects that lack what a slot has: a place in each index of the set, arch arrays, a dirty bitmap if it logs.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
     structures); or unknown, where the engine was told not to follow sets that have gone astray. `value` and `errno`
@@ -88,6 +89,7 @@ class Outcome(NamedTuple):
     mishaps: tuple[Event, ...] | None = None
     events: tuple[Event, ...] | None = None
     published: tuple[Publication, ...] | None = None
+    incomplete: int | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

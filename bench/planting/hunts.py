@@ -15,46 +15,48 @@ from memslots.case import Case
 SEED = 1
 EXECUTIONS = 20_000
 """What a backend may try for one mistake."""
+EXECUTIONS_OF_PROVED = 2_000
+"""What it tries for one that is proved equivalent."""
 
+Task = tuple[Planted, int]
+"""A mistake, and how much may be tried."""
 Tell = Callable[[Found], None]
 
 
 class Listed:
     """A backend that has one sequence of cases for all mistakes: random, enumerate."""
 
-    def __init__(self, cases: Iterator[Case], most: int = EXECUTIONS) -> None:
+    def __init__(self, cases: Iterator[Case]) -> None:
         self._cases = cases
-        self._most = most
         self._shared: Shared | None = None
 
     def prepare(self, those: Sequence[Planted]) -> None:
         """Draw the cases and apply the references, once for all of these mistakes."""
-        self._shared = Shared(self._cases, self._most)
+        self._shared = Shared(self._cases, EXECUTIONS)
         for form in {each.form for each in those}:
             self._shared.prepare(form.reference.__name__, form.reference())
         gc.collect()
         gc.freeze()  # what is inherited by many processes is not walked in each
 
-    def hunt(self, each: Planted, tell: Tell) -> None:
-        """Tell what finds this mistake."""
+    def hunt(self, task: Task, tell: Tell) -> None:
+        """Tell what finds a mistake."""
+        each, most = task
         assert self._shared is not None
         shared, key = self._shared, each.form.reference.__name__
         trial = Trial(shared.remembering(key, each.form.reference()), each.engine())
-        tell(searched(trial, shared.cases, lambda executions: shared.spent(key, executions)))
+        tell(searched(trial, shared.cases[:most], lambda executions: shared.spent(key, executions)))
 
 
 class Atheris:
     """libFuzzer with the campaign's mutator and features, from an empty corpus, anew for each mistake."""
 
-    def __init__(self, most: int = EXECUTIONS) -> None:
-        self._most = most
-
     def prepare(self, those: Sequence[Planted]) -> None:
         """Import it once for all."""
         import atheris  # noqa: F401 - for the processes that inherit it
 
-    def hunt(self, each: Planted, tell: Tell) -> None:
-        """Tell what finds this mistake; never returns."""
+    def hunt(self, task: Task, tell: Tell) -> None:
+        """Tell what finds a mistake; never returns."""
+        each, most = task
         import atheris
 
         from fuzz.choices import MOST_BYTES, choices_from_bytes
@@ -74,7 +76,7 @@ class Atheris:
             executions += 1
             case = case_of(choices_from_bytes(data))
             oracle, judged = finding(trial, case)
-            if oracle or executions == self._most:
+            if oracle or executions == most:
                 tell(Found(oracle, executions, time.process_time() - begin))
                 os._exit(0)
             if judged is not None:
