@@ -23,7 +23,7 @@ from fuzz.progress import Progress
 PAGE = HOUSE / "docs" / "detection.md"
 LINES = HOUSE / "docs" / "detection.tsv"
 BACKENDS: dict[str, Callable[[], Listed | Atheris]] = {"random": random, "atheris": Atheris}
-EACH = {"atheris": 5}
+EACH: dict[str, int] = {}
 """Of how many mistakes, in the order of the text, a backend looks for one, where it cannot be given all."""
 INTERRUPTED = 130
 

@@ -15,7 +15,7 @@ from memslots.case import Case
 SEED = 1
 EXECUTIONS = 20_000
 """What a backend may try for one mistake."""
-EXECUTIONS_OF_PROVED = 2_000
+EXECUTIONS_OF_PROVED = 1_000
 """What it tries for one that is proved equivalent."""
 
 Task = tuple[Planted, int]

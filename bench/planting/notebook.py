@@ -32,10 +32,12 @@ class Notebook:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(head + "\n")
             return
-        for line in lines[1:]:
-            if line.endswith("]"):  # one that was cut off when the machine went down is looked for again
-                backend, name, *found = json.loads(line)
-                self._known[backend, name] = Found(*found)
+        # What was cut off when the machine went down is looked for again.
+        whole = [line for line in lines[1:] if line.endswith("]")]
+        path.write_text("\n".join([head, *whole, ""]))
+        for line in whole:
+            backend, name, *found = json.loads(line)
+            self._known[backend, name] = Found(*found)
 
     def get(self, backend: str, name: str) -> Found | None:
         """What is known of a mistake."""
