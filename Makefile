@@ -64,6 +64,7 @@ bench: install
 	$(BIN)/python -m bench.jsonl
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.backends
+	$(BIN)/python -m bench.enumeration
 	$(BIN)/python -m bench.kernel
 
 # Every mistake that a rule plants in the model, and how soon calibrate finds it. Needs /dev/kvm; takes some minutes.

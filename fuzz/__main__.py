@@ -15,6 +15,7 @@ def main() -> NoReturn:
             calibrate,
             commands,
             doctor_command,
+            enumerate_command,
             explain,
             guest_command,
             import_command,

@@ -138,7 +138,7 @@ def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> 
     if finding is None:
         raise NotAgain(f"{bucket}: shown once, and not when it was tried again: {line_from_case(case)}")
     comment = comment or f"{bucket}\n{why(finding.mismatch, finding.parting, verdict.outcome)}"
-    return text_of(case_file(case, expectations_of(trial, verdict), comment=comment))
+    return text_of(case_file(case, expectations_of(trial, case, verdict), comment=comment))
 
 
 def _power_of_8(n: int) -> bool:

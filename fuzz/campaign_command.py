@@ -30,8 +30,8 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     watcher = _Watcher(plan, findings)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        with watcher.progress, Workers(plan) as workers:
-            workers.watch(watcher.tick)
+        with watcher.progress, Workers(plan.commands(), plan.out) as workers:
+            workers.watch(watcher.tick, plan.seconds, plan.late_seconds())
     except KeyboardInterrupt:
         interrupted = True
     except BadInput as error:

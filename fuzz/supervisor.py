@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The workers of a campaign: started, watched, and stopped together."""
+"""The workers of a campaign or an enumeration: started, watched, and stopped together."""
 
 import math
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -56,24 +56,42 @@ class Plan:
             return ("random", "atheris") if has_atheris else ("random",)
         return (self.backend,)
 
+    def commands(self) -> Mapping[str, list[str]]:
+        """A worker for each backend. Raises Missing."""
+        return {backend: self._command(backend) for backend in self.backends()}
+
+    def _command(self, backend: str) -> list[str]:
+        command = [sys.executable, str(WORKER), "--watch-stdin", "--backend", backend, f"--out={self.out}"]
+        command += ["--engine", self.engine, "--reference", self.reference, "--policy", self.policy]
+        command += ["--seed", str(self.seed)]
+        command += [] if self.seconds is None else ["--time", str(self.seconds)]
+        command += [] if self.runs is None else ["--runs", str(self.runs)]
+        command += [] if self.mutator else ["--no-mutator"]
+        command += [] if self.guest is None else ["--guest", self.guest]
+        for path in self.seeds:
+            command.append(f"--seeds={path}")
+        return command
+
 
 class Workers:
-    """The processes of a campaign. To leave the `with` block stops them."""
+    """The processes. To leave the `with` block stops them."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, commands: Mapping[str, list[str]], out: Path) -> None:
+        """`commands` has each worker's by its name; it stops when its standard input is closed. Logs are in `out`."""
+        self._commands = commands
+        self._out = out
         self._processes: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
 
     def __enter__(self) -> "Workers":
-        for backend in self._plan.backends():
-            log = self._plan.out / f"{backend}.log"
+        for name, command in self._commands.items():
+            log = self._out / f"{name}.log"
             self.logs.append(log)
             with log.open("ab") as output:
                 self._processes.append(
                     # A session of its own: Ctrl-C at the terminal is ours to pass on.
                     subprocess.Popen(
-                        self._command(backend),
+                        command,
                         stdin=subprocess.PIPE,
                         stdout=output,
                         stderr=output,
@@ -82,22 +100,11 @@ class Workers:
                 )
         return self
 
-    def _command(self, backend: str) -> list[str]:
-        plan = self._plan
-        command = [sys.executable, str(WORKER), "--watch-stdin", "--backend", backend, f"--out={plan.out}"]
-        command += ["--engine", plan.engine, "--reference", plan.reference, "--policy", plan.policy]
-        command += ["--seed", str(plan.seed)]
-        command += [] if plan.seconds is None else ["--time", str(plan.seconds)]
-        command += [] if plan.runs is None else ["--runs", str(plan.runs)]
-        command += [] if plan.mutator else ["--no-mutator"]
-        command += [] if plan.guest is None else ["--guest", plan.guest]
-        for path in plan.seeds:
-            command.append(f"--seeds={path}")
-        return command
+    def watch(self, tick: Callable[[], None], seconds: float | None = None, late: float = 0.0) -> None:
+        """Call `tick` now and then until all workers have ended.
 
-    def watch(self, tick: Callable[[], None]) -> None:
-        """Call `tick` now and then until all workers have ended. Raises BadInput if one of them failed, or stays."""
-        seconds, late = self._plan.seconds, self._plan.late_seconds()
+        Raises BadInput if one of them failed, or is there still `late` seconds after its time.
+        """
         deadline = math.inf if seconds is None else time.monotonic() + seconds + late
         while any(process.poll() is None for process in self._processes) and not any(
             process.poll() for process in self._processes

@@ -2,7 +2,7 @@
 """What a campaign has found: a row a bucket, and each cause with its smallest list."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rich.box import ASCII
 from rich.console import RenderableType
@@ -18,6 +18,23 @@ WIDTH = 160
 """Columns where nobody knows how wide the paper is."""
 LEAST_WIDTH = 120
 """Columns that the table needs: a terminal with fewer wraps its lines, which is better than to cut them."""
+
+
+class Cause(Protocol):
+    """A bucket as far as its cause is concerned: how often it was seen, why, and a case of `after` entries."""
+
+    @property
+    def bucket(self) -> str: ...  # noqa: D102 - as a row has it
+    @property
+    def seen(self) -> int: ...  # noqa: D102
+    @property
+    def after(self) -> int: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def why(self) -> str: ...  # noqa: D102
+    @property
+    def case(self) -> Case: ...  # noqa: D102
 
 
 class BucketRow(NamedTuple):
@@ -54,15 +71,15 @@ def campaign_table(rows: Sequence[BucketRow], *, with_record: bool) -> Table:
     return table
 
 
-def _ease(row: BucketRow) -> tuple[object, ...]:
+def _ease(row: Cause) -> tuple[object, ...]:
     """What is easier to read comes first: a list that serial accepts, no tricks of header and machine, few entries."""
     case = row.case
     return (case.nent is not None, " ok " not in row.bucket, case.machine != DEFAULT_MACHINE, row.after, row.name)
 
 
-def causes(rows: Sequence[BucketRow]) -> Iterator[RenderableType]:
+def causes(rows: Sequence[Cause]) -> Iterator[RenderableType]:
     """Each reason once, with the list that is easiest to read, the most frequent reason last: a reader begins there."""
-    by_reason: dict[str, list[BucketRow]] = {}
+    by_reason: dict[str, list[Cause]] = {}
     for row in rows:
         by_reason.setdefault(row.why, []).append(row)
     for reason, members in sorted(by_reason.items(), key=lambda item: sum(row.seen for row in item[1])):

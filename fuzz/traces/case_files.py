@@ -70,7 +70,7 @@ class CaseFiles:
             return
         gesture = gesture_of(entries)
         comment = [gesture.sentence, self._source(entries), *notes]
-        file = case_file(case, expectations_of(self._trial, self._trial.verdict(case)), "\n".join(comment))
+        file = case_file(case, expectations_of(self._trial, case, self._trial.verdict(case)), "\n".join(comment))
         path = self.folder / f"{self._stem}-{len(self._known) + 1:03}-{gesture.word}.slots"
         self._write(path, _with_answers(file, entries))
         self._known[digest] = _Written(path)

@@ -88,6 +88,24 @@ def test_what_is_kept_is_minimal_and_comes_out_as_it_says(tmp_path: Path) -> Non
     assert (record.before, record.after, record.changes) == (1, 1, "CREATE! 0")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SOUND} invalidate\nfault array=2",  # rfc-v1 alone has arrays
+        "apply slot=0 gpa=0x0 size=0x1000 hva=0x0\n" * 3 + "fault array=1",
+        "apply slot=0 gpa=0x0 size=0x1000 hva=0x0\n" * 3 + "fault copy=2",  # serial alone copies a third time
+    ],
+    ids=str,
+)
+def test_a_record_with_a_failure_that_one_alone_meets_says_what_each_does(tmp_path: Path, text: str) -> None:
+    running = campaign(tmp_path)
+    running.observe(case(text))
+    paths = list(tmp_path.glob("*.slots"))
+    assert paths
+    for path in paths:
+        assert list(surprises(path, read_case(path), "serial", Policy.ATOMIC)) == []
+
+
 def test_every_record_of_many_trials_replays(tmp_path: Path) -> None:
     running = campaign(tmp_path)
     rng = Random(11)
