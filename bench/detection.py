@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.planting.figures import Row, lines, tables, with_tables
-from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, random
+from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, enumerated, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -22,7 +22,11 @@ from fuzz.progress import Progress
 
 PAGE = HOUSE / "docs" / "detection.md"
 LINES = HOUSE / "docs" / "detection.tsv"
-BACKENDS: dict[str, Callable[[], Listed | Atheris]] = {"random": random, "atheris": Atheris}
+BACKENDS: dict[str, Callable[[], Listed | Atheris]] = {
+    "random": random,
+    "atheris": Atheris,
+    "enumerate": enumerated,
+}
 EACH: dict[str, int] = {}
 """Of how many mistakes, in the order of the text, a backend looks for one, where it cannot be given all."""
 INTERRUPTED = 130

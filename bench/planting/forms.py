@@ -21,26 +21,42 @@ SIMULATED = "engines.simulated"
 IDEAL = "engines.ideal"
 
 
+_ALWAYS = frozenset(
+    (
+        *("value", "errno", "inactive", "generation", "slots_lock", "slots_arch_lock", "nr_memslot_pages", "damage"),
+        *("dangling", "corrupt", "leaked", "warned", "publications", "mishaps", "published"),
+    )
+)
+"""What an engine that vouches for it has to show of every call that returns: oracles take None for not shown."""
+
+
 class Guarded:
-    """An engine whose exceptions are outcomes. RefusedGiven stays what it is: nobody can judge such a case."""
+    """An engine whose exceptions are outcomes, and the lack of a facet that it vouches for.
+
+    RefusedGiven stays what it is: nobody can judge such a case.
+    """
 
     def __init__(self, name: str, shows: frozenset[str], apply: Callable[[Case], Outcome]) -> None:
         self.name = name
         self.shows = shows
         self._apply = apply
+        self._vouched = _ALWAYS & shows
         self._limit = Limit(SECONDS)
 
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises RefusedGiven."""
         try:
             with self._limit:
-                return self._apply(case)
+                outcome = self._apply(case)
         except RefusedGiven:
             raise
         except Endless:
             return Outcome("looped", UNSEEN, UNSEEN)
         except Exception as error:  # noqa: BLE001 - whatever a mistake leads to
             return Outcome("crashed", UNSEEN, UNSEEN, type(error).__name__)
+        if outcome.ended == "returned" and any(getattr(outcome, facet) is None for facet in self._vouched):
+            return Outcome("crashed", UNSEEN, UNSEEN, "nothing to be seen")
+        return outcome
 
 
 def plain(world: World) -> Engine:

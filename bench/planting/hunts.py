@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.planting.subjects import Planted
 from bench.planting.trials import Found, Shared, drawn, finding, searched
+from fuzz.enumeration import Enumeration
+from fuzz.scope import Scope
 from fuzz.trial import Trial
 from memslots.case import Case
 
@@ -17,6 +19,9 @@ EXECUTIONS = 20_000
 """What a backend may try for one mistake."""
 EXECUTIONS_OF_PROVED = 1_000
 """What it tries for one that is proved equivalent."""
+
+SCOPE = Scope(entries=3, slots=2, gfns=4, invalidate=(0,))
+"""Neither serial nor ideal reads invalidate_slot, but for a value that has no meaning."""
 
 Task = tuple[Planted, int]
 """A mistake, and how much may be tried."""
@@ -97,6 +102,16 @@ def _quiet() -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+
+
+def enumerated() -> Listed:
+    """All lists of a small scope in their order, which begins with the shortest from every given state."""
+    return Listed(_of_a_scope())
+
+
+def _of_a_scope() -> Iterator[Case]:
+    enumeration = Enumeration(SCOPE)
+    return enumeration.cases(0, enumeration.total)
 
 
 def random() -> Listed:
