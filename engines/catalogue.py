@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+from engines.ideal.engine import Ideal
 from engines.protocol import Engine
 from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
@@ -15,6 +16,7 @@ from memslots.machine import Machine
 ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
     "rfc-v1": RfcV1,
+    "ideal": Ideal,
     "kvm": IoctlSerial,
     "kvm-list": IoctlList,
 }
@@ -25,6 +27,9 @@ QUICK: dict[str, Callable[[], Engine]] = {
     "rfc-v1": lambda: RfcV1(aftermath=False),
 }
 """The same engines as a campaign wants them: good for every bucket, and no better than that."""
+
+STRICT = frozenset(("ideal",))
+"""The engines that are held to refuse a header or an entry whose form has no meaning (contract I4)."""
 
 MACHINES: dict[str, Callable[[], Machine]] = {
     "kvm": lambda: this_host().machine,

@@ -104,7 +104,8 @@ def ending_of(name: str, outcome: Outcome) -> Ending:
     if outcome.errno:
         index = None
         if outcome.entry_errnos is not None:
-            index = next(i for i, errno in enumerate(outcome.entry_errnos) if errno)
+            # None for a list that was refused before any entry.
+            index = next((i for i, errno in enumerate(outcome.entry_errnos) if errno), None)
         return Ending(name, "refused", errorcode[outcome.errno], index)
     return Ending(name, "returned-1" if outcome.value else "ok")
 

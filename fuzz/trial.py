@@ -4,10 +4,12 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from engines.catalogue import STRICT
 from engines.protocol import Engine
 from memslots.case import Case
 from memslots.outcome import Event, Outcome
 from oracles.bucket import bucket_of, parting_event
+from oracles.form import as_refused, form_refusal
 from oracles.injected import as_failed, failure_of_its_own, spared
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
@@ -46,6 +48,7 @@ class Trial:
         self.engine = engine
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
+        self._strict = engine.name in STRICT
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
         """Both outcomes and what the oracles say; where faults strike, beside what they make right. Raises BadCase."""
@@ -56,7 +59,14 @@ class Trial:
                 reference = self.reference.apply(replace(case, faults=()))
             elif failure_of_its_own(reference, outcome):
                 reference = as_failed(reference, outcome)
-        return reference, outcome, judge(reference, outcome, self._oracles, self.policy)
+        # A copy or an array that fails, fails before the form is looked at.
+        refusal = form_refusal(case, reference) if self._strict and not outcome.failed else None
+        if refusal is not None:
+            reference = as_refused(reference, refusal)
+        judgement = judge(reference, outcome, self._oracles, self.policy)
+        if refusal is not None:
+            judgement = judgement._replace(allowances=(refusal.allowance, *judgement.allowances))
+        return reference, outcome, judgement
 
     def verdict(self, case: Case) -> Verdict:
         """The same, with the bucket of each mismatch."""

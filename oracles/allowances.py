@@ -22,7 +22,26 @@ FAILURE_OF_ITS_OWN = Allowance(
     "batched-rfc-v1.md c.3 P0: a list ioctl copies a header and all entries, and allocates arrays, where one at a time"
     " there is a copy for each request; a failure that it alone meets must be answered with its errno and undone (I1)",
 )
-ALLOWANCES = (FEWER_PUBLICATIONS, PUBLICATIONS_OF_A_REFUSED_LIST, FAILURE_OF_ITS_OWN)
+HEADER_FLAGS_REFUSED = Allowance(
+    "header_flags_refused", "contract I4: unknown header flags are refused (docs/decisions/ideal.md: EINVAL)"
+)
+LONG_LIST_REFUSED = Allowance(
+    "long_list_refused",
+    "contract I4: a list is bounded (docs/decisions/ideal.md: more than 65534 entries are E2BIG)",
+)
+ENTRY_FORM_REFUSED = Allowance(
+    "entry_form_refused",
+    "contract I4: padding that is not zero and unknown values of invalidate_slot are refused"
+    " (docs/decisions/ideal.md: EINVAL)",
+)
+ALLOWANCES = (
+    FEWER_PUBLICATIONS,
+    PUBLICATIONS_OF_A_REFUSED_LIST,
+    FAILURE_OF_ITS_OWN,
+    HEADER_FLAGS_REFUSED,
+    LONG_LIST_REFUSED,
+    ENTRY_FORM_REFUSED,
+)
 
 
 def allowed(reference: Outcome, outcome: Outcome) -> Iterator[Allowance]:

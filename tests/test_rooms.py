@@ -84,6 +84,27 @@ def test_imports_run_one_way(room: str) -> None:
                 assert top(module) in {room} | ROOMS[room], f"{path.relative_to(HOUSE)} imports {module}"
 
 
+@pytest.mark.parametrize(("reading", "allowed"), [("ideal", {"engines.protocol"}), ("simulated", None)])
+def test_the_two_readings_of_the_serial_ioctl_share_no_code(reading: str, allowed: set[str] | None) -> None:
+    """Their agreement would prove nothing. `ideal` has of engines/ the protocol alone."""
+    paths = sources(f"engines/{reading}")
+    assert len(paths) > 5
+    other = "engines.simulated" if reading == "ideal" else "engines.ideal"
+    for path in paths:
+        for module in imported(path):
+            assert not f"{module}.".startswith(f"{other}."), f"{path.relative_to(HOUSE)} imports {module}"
+            if allowed is not None and top(module) == "engines":
+                assert module in allowed or module.startswith(f"engines.{reading}."), f"{path} imports {module}"
+
+
+def test_an_engine_reaches_no_other_engines_code_by_its_name() -> None:
+    """What is imported at run time is no import that the tests above could see."""
+    for path in (*sources("engines/ideal"), *sources("engines/simulated")):
+        for module in imported(path):
+            assert module not in ("importlib", "sys", "engines"), f"{path.relative_to(HOUSE)} imports {module}"
+        assert "__import__" not in path.read_text()
+
+
 @pytest.mark.parametrize("room", ["memslots", "oracles", "reducers", "engines"])
 def test_the_lower_rooms_use_the_standard_library_only(room: str) -> None:
     for path in sources(room):

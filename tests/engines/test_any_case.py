@@ -7,9 +7,11 @@ from errno import EEXIST, EINVAL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.ideal.engine import Ideal
 from engines.simulated.boot import at_rest
 from engines.simulated.engines import RfcV1, Serial
 from engines.simulated.plain_list import followed
+from fuzz.trial import Trial
 from memslots.case import FAULT_KINDS, Case
 from memslots.errors import BadCase
 from memslots.machine import DEFAULT_MACHINE, PROFILES, Machine
@@ -91,7 +93,7 @@ def test_any_field_values_end_in_an_outcome_or_in_bad_input(
 ) -> None:
     case = Case(tuple(entries), tuple(before), machine, nent, faults=faults)
     refused = accepted(machine, before) != tuple(before)
-    for engine in (Serial(), Serial(keep_going=True), RfcV1()):
+    for engine in (Serial(), Serial(keep_going=True), RfcV1(), Ideal()):
         for record in (False, True):
             try:
                 outcome = engine.apply(case, record=record)
@@ -138,6 +140,31 @@ def test_the_plain_short_cut_of_the_list_ioctl_equals_the_kernel_with_pointers(c
 @given(cases(faults=True, nents=True))
 def test_recording_changes_no_outcome_of_rfc_v1(case: Case) -> None:
     assert RfcV1().apply(case, record=True)._replace(events=None) == RfcV1().apply(case)
+
+
+@FAST
+@given(cases(faults=True, nents=True))
+def test_recording_changes_no_outcome_of_ideal(case: Case) -> None:
+    assert Ideal().apply(case, record=True)._replace(events=None) == Ideal().apply(case)
+
+
+@FAST
+@given(cases(faults=True, nents=True))
+def test_ideal_always_returns_and_leaves_everything_or_nothing(case: Case) -> None:
+    outcome = Ideal().apply(case)
+    assert outcome.ended == "returned"
+    assert outcome.active == outcome.inactive
+    assert outcome.value == 0 or outcome.active == outcome.before
+    assert (outcome.slots_lock, outcome.slots_arch_lock, outcome.leaked) == (False, False, 0)
+    assert (outcome.damage, outcome.dangling, outcome.corrupt, outcome.warned) == ((), False, False, False)
+    assert outcome.nr_memslot_pages == sum(slot.npages for slots in outcome.active for slot in slots)
+    assert not any(generation >> 63 for generation in outcome.generation or ())
+
+
+@FAST
+@given(cases(faults=True, nents=True))
+def test_ideal_and_serial_agree_as_the_oracles_have_it(case: Case) -> None:
+    assert Trial(Serial(), Ideal()).verdict(case).findings == ()
 
 
 class Model:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.catalogue import ENGINES
 from fuzz.junit import Replayed, write_junit
 from fuzz.replay import case_paths, surprises
 from memslots.errors import BadInput
@@ -181,10 +182,17 @@ def test_the_engines_that_a_file_names_are_run_and_the_list_ioctl_if_it_names_no
     assert swapped.startswith("not on record: serial error_codes ")
 
 
+def test_a_list_that_is_refused_before_any_entry_is_refused_at_none() -> None:
+    long = CREATE.replace("apply", "list nent=65535\napply")
+    assert replayed(long, "ideal refused E2BIG", "ideal agrees", "serial refused EINVAL at 1") != []
+    assert replayed(long, "ideal refused E2BIG", "ideal agrees", "serial refused EINVAL at 2") == []
+    assert replayed(long, "ideal refused E2BIG at 0", "ideal agrees") == [
+        "expected ideal refused E2BIG at 0, got ideal refused E2BIG"
+    ]
+
+
 def test_an_engine_that_does_not_exist_is_bad_input() -> None:
-    with pytest.raises(
-        BadInput, match=r"^x\.slots:3: no such engine, .* serial, rfc-v1, kvm, kvm-list, found: expect xen ok"
-    ):
+    with pytest.raises(BadInput, match=rf"^x\.slots:3: no such engine, .* {', '.join(ENGINES)}, found: expect xen ok"):
         replayed(CREATE, "xen ok")
 
 
