@@ -62,6 +62,7 @@ bench: install
 	$(BIN)/python -m bench.trials
 	$(BIN)/python -m bench.values
 	$(BIN)/python -m bench.jsonl
+	$(BIN)/python -m bench.visibility
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.backends
 	$(BIN)/python -m bench.enumeration

@@ -16,7 +16,7 @@ from random import Random
 
 from bench.recorded import recorded
 from engines.simulated.engines import RfcV1, Serial
-from fuzz.choices import drawn_choices
+from fuzz.choices import drawn
 from fuzz.grammar import case_of
 from fuzz.trial import Trial
 from memslots.case import Case
@@ -64,26 +64,26 @@ def _campaign() -> None:
     As a worker does it: one case after the other, none of them kept, so that no garbage collection walks them.
     """
     trial = Trial(Serial(), RfcV1(aftermath=False))
-    drawn: list[float] = []
+    drawing: list[float] = []
     whole: list[float] = []
     loop: list[float] = []
     entries = 0
     for _ in range(RUNS):
-        rng, again = Random(1), Random(1)
+        choices, again = drawn(Random(1)), drawn(Random(1))
         begin = time.process_time()
         for _ in range(CASES):
-            case_of(drawn_choices(rng))
+            case_of(next(choices))
         middle = time.process_time()
         entries = 0
         for _ in range(CASES):
-            case = case_of(drawn_choices(again))
+            case = case_of(next(again))
             trial.verdict(case)
             entries += len(case.apply)
         end = time.process_time()
-        drawn.append((middle - begin) / CASES * 1e6)
+        drawing.append((middle - begin) / CASES * 1e6)
         whole.append((end - middle) / CASES * 1e6)
         loop.append(calibration())
-    draw, trials, unit = (statistics.median(each) for each in (drawn, whole, loop))
+    draw, trials, unit = (statistics.median(each) for each in (drawing, whole, loop))
     print(f"drawn at random, {entries / CASES:.1f} entries: {trials:.1f} us a trial, {1e6 / trials:,.0f} a second")
     print(f"   drawing {draw:.1f} us, verdict {trials - draw:.1f} us")
     print(

@@ -9,13 +9,16 @@ from engines.real.host import this_host
 from engines.real.kvm import IoctlSerial
 from engines.real.kvm_list import IoctlList
 from engines.real.list_vm import ThisKvm
-from engines.simulated.engines import RfcV1, Serial
+from engines.simulated.engines import RfcV1, Serial, SerialRfcV1
+from engines.simulated.qemu_commit import QemuCommit
 from memslots.errors import BadInput
 from memslots.machine import Machine
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "serial": Serial,
+    "serial-rfc-v1": SerialRfcV1,
     "rfc-v1": RfcV1,
+    "qemu-commit": QemuCommit,
     "ideal": Ideal,
     "kvm": IoctlSerial,
     "kvm-list": IoctlList,

@@ -19,6 +19,7 @@ from engines.real.host import this_host
 from engines.real.readback import Named, Readback
 from engines.real.rehearsal import Rehearsal
 from engines.real.vm import Vm
+from engines.simulated.plain import PlainVm
 from fuzz.grammar import CHOICE_BITS, Grammar
 from fuzz.layout import GESTURE
 from fuzz.models import MODELS, Model
@@ -66,7 +67,7 @@ class Difference(NamedTuple):
 def drawn_sequence(rng: Random, machine: Machine) -> list[Region]:
     """Requests that play on a few slots, a third of them with a field at its limit."""
     favoured = rng.random() < 0.5
-    grammar = Grammar(machine, profile(rng.randrange(1, PROFILES) if favoured else 0))
+    grammar = Grammar(profile(rng.randrange(1, PROFILES) if favoured else 0), PlainVm(machine))
     for _ in range(GESTURES_A_SEQUENCE):
         choice = rng.getrandbits(CHOICE_BITS)
         if not favoured and rng.random() < _BOUNDARY_SHARE:

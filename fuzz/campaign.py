@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from fuzz.findings import Findings, Record
 from fuzz.replay import expectations_of
@@ -12,7 +13,7 @@ from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import case_file
-from memslots.errors import BadCase, BadInput, Unfit
+from memslots.errors import BadCase, BadInput, RefusedHere, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
@@ -20,6 +21,8 @@ from reports.why import why
 
 FLUSH_SECONDS = 0.5
 """How old what a killed campaign has counted may be."""
+_REMEMBERED = 4096
+"""Of how many cases that reductions have tried it is remembered what they show."""
 
 
 class MismatchFound(Exception):
@@ -39,6 +42,8 @@ class Campaign:
         """`trial` judges every case, and may be a quick one; `whole`, if it is, says what a record expects."""
         self.trial = trial
         self._whole = whole or trial
+        # What one bucket's reduction has tried, the reductions of the case's other buckets try as well.
+        self._shown = lru_cache(_REMEMBERED)(partial(buckets_shown, trial))
         self.trials = 0
         self._findings = findings
         self._worker = worker
@@ -48,6 +53,7 @@ class Campaign:
         self._allowed: Counter[str] = Counter()
         self._counted = 0
         self._unfit = 0
+        self._kernel_differs = False
         self._flushed = time.monotonic()
         # A campaign that goes on counts from where it was.
         self._trials_before, seconds_before = findings.work_of(worker)
@@ -61,8 +67,11 @@ class Campaign:
         self.trials += 1
         try:
             verdict = self.trial.verdict(case)
-        except Unfit:
+        except Unfit as unfit:
             self._unfit += 1
+            if isinstance(unfit, RefusedHere) and not self._kernel_differs:
+                self._kernel_differs = True
+                print(unfit, line_from_case(case), sep=": ", file=sys.stderr)  # noqa: T201 - the log of a worker
             return None
         for allowance in verdict.allowances:
             self._allowed[allowance.name] += 1
@@ -102,7 +111,7 @@ class Campaign:
                 self.flush()
 
     def _keep(self, case: Case, bucket: str) -> None:
-        problem = reduced(case, shows(self.trial, bucket))
+        problem = reduced(case, lambda smaller: bucket in self._shown(smaller))
         small = problem.case
         changes = ", ".join(changes_of(small))
         signature = signature_of(bucket, small)
@@ -116,16 +125,17 @@ class Campaign:
             print(error, file=sys.stderr)  # noqa: T201 - the log of a worker
 
 
+def buckets_shown(trial: Trial, case: Case) -> frozenset[str]:
+    """The buckets that a case shows. What is no case shows none."""
+    try:
+        return frozenset([finding.bucket for finding in trial.verdict(case).findings])
+    except BadCase:
+        return frozenset()
+
+
 def shows(trial: Trial, bucket: str) -> Callable[[Case], bool]:
-    """The predicate of a reduction: whether a case shows this bucket. What is no case does not."""
-
-    def holds(case: Case) -> bool:
-        try:
-            return any(finding.bucket == bucket for finding in trial.verdict(case).findings)
-        except BadCase:
-            return False
-
-    return holds
+    """The predicate of a reduction: whether a case shows this bucket."""
+    return lambda case: bucket in buckets_shown(trial, case)
 
 
 def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> str:

@@ -50,7 +50,16 @@ NO_EDGE = 1000
 @click.option(
     "--jsonl", "source", metavar="[FILE|-]", is_flag=False, flag_value="-", default="-", help="Cases, one a line."
 )
-def run(engines: tuple[str, ...], reference: str, policy: str, guest: str | None, keep_going: bool, source: str) -> int:
+@click.option("--published", is_flag=True, help="Each outcome with the sets that readers could see, in order.")
+def run(
+    engines: tuple[str, ...],
+    reference: str,
+    policy: str,
+    guest: str | None,
+    keep_going: bool,
+    source: str,
+    published: bool,
+) -> int:
     """Apply cases in the JSON Lines form and write a result a line."""
     engines = tuple(dict.fromkeys(engines))
     if keep_going and "serial" not in engines:
@@ -60,7 +69,9 @@ def run(engines: tuple[str, ...], reference: str, policy: str, guest: str | None
         Trial(engine_named(reference), where.named(name), Policy(policy)) for name in engines if name != reference
     ]
     shown = [Serial(keep_going=True) if keep_going and name == "serial" else engine_named(name) for name in engines]
-    runner = LineRunner(trials, [engine for engine in shown if engine.name in (reference, "serial")])
+    runner = LineRunner(
+        trials, [engine for engine in shown if engine.name in (reference, "serial")], published=published
+    )
     with _opened(source) as stream:
         for result in runner.results(stream):
             click.echo(result)

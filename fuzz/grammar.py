@@ -9,8 +9,9 @@ The sequence comes from a seeded generator, from bytes (`choices.py`) or from Hy
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from engines.simulated.boot import leaves
+from engines.simulated.boot import Rest, leaves, rest_of
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
 from fuzz.layout import spread, spread_head
@@ -55,16 +56,24 @@ def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
     profile_number, machine_number, given_choices, kind, value = spread_head(head)
     real = machine is not None
     machine = machine or MACHINES[machine_number]
-    grammar = Grammar(machine, profile(profile_number))
-    for choice in choices[1 : 1 + given_choices]:
-        grammar.add(choice)
-    given = grammar.accepted()
+    given, rest = _begun(machine, profile_number, tuple(choices[1 : 1 + given_choices]))
+    leaves(given, rest)
+    grammar = Grammar(profile(profile_number), rest.vm.copy())
     for choice in choices[1 + given_choices :]:
         grammar.add(choice)
     apply = tuple(grammar.regions)
     nent, header_flags = _header(kind, value, len(apply))
     faults = _faults(value) if kind in FAULTY and not real else ()
     return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags, faults)
+
+
+@lru_cache(maxsize=1024)
+def _begun(machine: Machine, profile_number: int, choices: tuple[int, ...]) -> tuple[tuple[Region, ...], Rest]:
+    """The `given` that these choices spell, and what it leaves. Kept, since many lists begin alike (`choices.py`)."""
+    grammar = Grammar(profile(profile_number), PlainVm(machine))
+    for choice in choices:
+        grammar.add(choice)
+    return grammar.accepted(), rest_of(grammar.vm)
 
 
 def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
@@ -100,10 +109,10 @@ def spelt_faults(faults: Faults) -> int:
 class Grammar:
     """The regions written so far and the slots that are live behind them, as serial would have it."""
 
-    def __init__(self, machine: Machine, drawn: Profile) -> None:
-        self.machine = machine
+    def __init__(self, drawn: Profile, vm: PlainVm) -> None:
+        self.machine = vm.machine
         self.profile = drawn
-        self.vm = PlainVm(machine)
+        self.vm = vm
         self.regions: list[Region] = []
         self.errnos: list[int] = []
 
@@ -118,7 +127,6 @@ class Grammar:
         )
         self.regions = []
         self.errnos = []
-        leaves(given, self.vm)
         return given
 
     def add(self, choice: int) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from engines.simulated.plain import PlainVm
 from fuzz.grammar import FAULTY, MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of, spelt_faults
 from fuzz.layout import (
     BASE,
@@ -43,7 +44,7 @@ def choices_of(case: Case) -> list[int]:
     """Choices of profile 0 that `case_of` reads as this case, or as one that is near to it."""
     near = _named_by_order(replace(case, given=_that_matter(case)))
     given = near.given
-    grammar = Grammar(near.machine, profile(0))
+    grammar = Grammar(profile(0), PlainVm(near.machine))
     spelt = [_spelt(grammar, region) for region in given]
     grammar.accepted()
     spelt += [_spelt(grammar, region) for region in near.apply]

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from engines.protocol import Engine
+from engines.simulated.engines import Serial
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.errors import BadInput
-from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome
+from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome, json_of_published
 from memslots.outcome import Outcome
 
 MAX_LINE_BYTES = 16 << 20
@@ -19,10 +20,14 @@ MAX_LINE_BYTES = 16 << 20
 class LineRunner:
     """Runs lines through engines and remembers whether any was bad, and whether any showed a mismatch."""
 
-    def __init__(self, trials: Sequence[Trial], shown: Sequence[Engine]) -> None:
-        """`trials` judge; `shown` are further engines whose outcomes are wanted as they are."""
+    def __init__(self, trials: Sequence[Trial], shown: Sequence[Engine], *, published: bool = False) -> None:
+        """`trials` judge; `shown` are further engines whose outcomes are wanted as they are.
+
+        With `published` each outcome has the sets that readers could see, too.
+        """
         self._trials = trials
         self._shown = shown
+        self._published = published
         self.bad_line = False
         self.mismatch = False
 
@@ -62,14 +67,25 @@ class LineRunner:
             mismatches += _json_of_findings(verdict)
         for engine in self._shown:
             outcomes[engine.name] = engine.apply(case)
+        if self._published:
+            engines = {each.name: each for trial in self._trials for each in (trial.reference, trial.engine)}
+            engines |= {each.name: each for each in self._shown}
+            for name, outcome in outcomes.items():
+                engine = engines[name]
+                if isinstance(engine, Serial):  # it is quick, and keeps them when it records
+                    outcomes[name] = outcome._replace(published=engine.apply(case, record=True).published)
         self.mismatch = self.mismatch or bool(mismatches)
         return json.dumps(
             {
                 "id": case_id,
-                "outcomes": {name: json_of_outcome(outcome) for name, outcome in outcomes.items()},
+                "outcomes": {name: self._json_of(outcome) for name, outcome in outcomes.items()},
                 "mismatches": mismatches,
             }
         )
+
+    def _json_of(self, outcome: Outcome) -> Json:
+        fields = json_of_outcome(outcome)
+        return fields | {"published": json_of_published(outcome.published)} if self._published else fields
 
 
 def _read(stream: BinaryIO) -> bytes:

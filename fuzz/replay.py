@@ -111,11 +111,13 @@ def ending_of(name: str, outcome: Outcome) -> Ending:
 
 
 def expectations_of(trial: Trial, case: Case, verdict: Verdict) -> list[Expectation]:
-    """All that a file must expect for its replay to have no surprise: how both ended, and the buckets or none."""
+    """All that a file must expect for its replay to have no surprise: how both ended, and the buckets or none.
+
+    The reference is asked again: the verdict has what is right beside the engine's own failures or order.
+    """
     name = trial.engine.name
     buckets = dict.fromkeys(finding.bucket for finding in verdict.findings)
-    # Where faults strike, the verdict has what is right for the engine, not what the reference itself does with them.
-    reference = trial.reference.apply(case) if case.faults else verdict.reference
+    reference = trial.reference.apply(case)
     expected: list[Expectation] = [ending_of(trial.reference.name, reference), ending_of(name, verdict.outcome)]
     expected += [MismatchExpected(name, bucket) for bucket in buckets]
     return expected if buckets else [*expected, Agreement(name)]

@@ -3,9 +3,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 
-from fuzz.choices import drawn_choices
+from fuzz.choices import drawn
 from fuzz.grammar import case_of
 from fuzz.signature import changes_of
 from fuzz.trial import Trial, Verdict
@@ -27,13 +28,12 @@ def statistics_of(trial: Trial, seed: int, cases: int) -> Iterator[str]:
 
 def counted(trial: Trial, seed: int, cases: int) -> dict[str, Counter[str]]:
     """In how many cases each thing occurs, by kind of thing."""
-    rng = Random(seed)
     counters: dict[str, Counter[str]] = {
         kind: Counter()
         for kind in ("changes", "answers of serial", "the case", "engine ended", "faults met", "parting", "buckets")
     }
-    for _ in range(cases):
-        case = case_of(drawn_choices(rng))
+    for choices in islice(drawn(Random(seed)), cases):
+        case = case_of(choices)
         verdict = trial.verdict(case)
         changes = changes_of(case)
         counters["changes"].update({change.split()[0] for change in changes})

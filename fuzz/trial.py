@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One trial: a case through the reference and through an engine, and what the oracles say of the two."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from engines.catalogue import STRICT
 from engines.protocol import Engine
+from fuzz.own_order import OWN_ORDER
 from memslots.case import Case
 from memslots.outcome import Event, Outcome
+from oracles.allowances import allowed_of_commit
 from oracles.bucket import bucket_of, parting_event
 from oracles.form import as_refused, form_refusal
 from oracles.injected import as_failed, failure_of_its_own, spared
@@ -49,11 +52,14 @@ class Trial:
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
         self._strict = engine.name in STRICT
+        self._own_order = OWN_ORDER.get(engine.name)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
         """Both outcomes and what the oracles say; where faults strike, beside what they make right. Raises BadCase."""
         reference = self.reference.apply(case)
         outcome = self.engine.apply(case)
+        if self._own_order is not None:
+            return self._judge_in_own_order(case, reference, outcome, self._own_order)
         if case.faults:
             if spared(reference, outcome):
                 reference = self.reference.apply(replace(case, faults=()))
@@ -67,6 +73,18 @@ class Trial:
         if refusal is not None:
             judgement = judgement._replace(allowances=(refusal.allowance, *judgement.allowances))
         return reference, outcome, judgement
+
+    def _judge_in_own_order(
+        self, case: Case, listed: Outcome, outcome: Outcome, own_order: Callable[[Case], Case]
+    ) -> tuple[Outcome, Outcome, Judgement]:
+        """The same for an engine with an order of its own.
+
+        A list that both accept comes to the same in any order; otherwise the reference gets the list in that order.
+        """
+        reference = self.reference.apply(own_order(case)) if listed.value or outcome.value else listed
+        mismatches, allowances = judge(reference, outcome, self._oracles, self.policy)
+        own = tuple(allowed_of_commit(listed, reference, outcome))
+        return reference, outcome, Judgement(mismatches, allowances + own)
 
     def verdict(self, case: Case) -> Verdict:
         """The same, with the bucket of each mismatch."""

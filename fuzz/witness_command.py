@@ -9,12 +9,12 @@ import click
 
 from engines.real.list_vm import ThisKvm
 from engines.real.testimony import KINDS, SEEN, Witnessed
-from engines.real.updater import WAYS
+from engines.real.updater import KEPT_OUT, WAYS
 from engines.real.witness import Witness
 from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH, cli, disposable_option
 from fuzz.progress import Progress
 from fuzz.replay import located
-from memslots.errors import BadInput
+from memslots.errors import BadInput, Unfit
 from memslots.textreader import read_case
 from reports.testimony import testimony_lines
 
@@ -32,7 +32,8 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
 
     serial: one ioctl for each entry, the vCPU running. inhibited: the same, with the vCPU kept out, as QEMU does it.
     list: one list ioctl, the vCPU running; for a kernel that has it and may be lost.
-    Exits with 1 if the vCPU saw what no guest should: no memory at an address that has memory before and after.
+    Exits with 1 if the vCPU saw what no guest should: no memory at an address that has memory before and after; with 2
+    if it could not see that.
     """
     if seconds is not None and not math.isfinite(seconds):
         raise click.UsageError("--time: expected a number of seconds")
@@ -54,6 +55,8 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
                 )
                 return (rounds is None or so_far.rounds < rounds) and progress.seconds < limit
 
+            if not any(place.stays() for place in seen.places):
+                raise Unfit("no page has memory before the list and after it: nothing is there that it could lose")
             emulated = seen.emulated
             seen.watch(WAYS[way](), go_on)
     except KeyboardInterrupt:
@@ -70,4 +73,11 @@ def witness(path: Path, way: str, rounds: int | None, seconds: float | None) -> 
         f"between the lists: {testimony.outside:,} accesses, {testimony.wrong_outside:,} wrong;"
         f" {testimony.retries:,} runs interrupted and tried again" + ("; interrupted" if interrupted else "")
     )
-    return INTERRUPTED if interrupted else MISMATCH if testimony.bugs else NOTHING_NEW
+    if interrupted:
+        return INTERRUPTED
+    if testimony.bugs:
+        return MISMATCH
+    if not testimony.rounds or not (testimony.outside if way == KEPT_OUT else testimony.during):
+        where = "beside the list, from which it is kept out," if way == KEPT_OUT else "while the list was applied"
+        raise BadInput(f"the vCPU has seen nothing {where}: expected more --time or --rounds")
+    return NOTHING_NEW

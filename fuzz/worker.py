@@ -96,18 +96,18 @@ def _machine(options: argparse.Namespace, engines: "Engines") -> "Machine | None
 def _random(options: argparse.Namespace) -> None:
     from random import Random
 
-    from fuzz.choices import drawn_choices
+    from fuzz.choices import drawn
     from fuzz.grammar import case_of
     from fuzz.where import engines_in
 
-    rng = Random(options.seed)
     with engines_in(options.guest) as engines:
         campaign = _campaign(options, engines)
         machine = _machine(options, engines)
         limits = _Limits(options)
+        choices = drawn(Random(options.seed))
         try:
             while not limits.reached(campaign.trials):
-                campaign.observe(case_of(drawn_choices(rng), machine))
+                campaign.observe(case_of(next(choices), machine))
         finally:
             campaign.flush()
 

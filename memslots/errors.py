@@ -40,6 +40,15 @@ class Unfit(BadCase):
     """A case that one engine cannot take as it is, where others can. The text says what is in the way."""
 
 
+class RefusedHere(Unfit):
+    """A `given` region that the model accepts and this kernel refuses: news of the kernel. The list was not tried."""
+
+    def __init__(self, index: int, errno_name: str) -> None:
+        super().__init__(
+            f"given {index}: this kernel refuses it ({errno_name}), and the model accepts it: see `sameslots calibrate`"
+        )
+
+
 class Missing(Exception):
     """Something asked for is not on this machine. The text is one line that says what to do."""
 

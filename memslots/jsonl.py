@@ -12,7 +12,7 @@ from typing import NoReturn
 from memslots.case import FAULT_KINDS, Case
 from memslots.errors import BadCase, BadInput, NotYet
 from memslots.machine import DEFAULT_MACHINE, Machine, machine_of
-from memslots.outcome import Outcome
+from memslots.outcome import Outcome, Publication
 from memslots.region import FIELD_MAXIMA, NO_PADDING, Region
 from memslots.slot import SlotSet, SlotSets
 from memslots.textwords import padding_of
@@ -88,6 +88,13 @@ def json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "warned": outcome.warned,
         "publications": outcome.publications,
     }
+
+
+def json_of_published(published: tuple[Publication, ...] | None) -> Json:
+    """[[address space, [[id, base_gfn, npages, userspace_addr, flags], ...], inhibited], ...] in order, or None."""
+    if published is None:
+        return None
+    return [[as_id, json_of_set(slots), inhibited] for as_id, slots, inhibited in published]
 
 
 def json_of_sets(sets: SlotSets | None) -> Json:

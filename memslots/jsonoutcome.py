@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An outcome back from its JSON form: the inverse of `json_of_outcome`, and a longer form that loses nothing.
 
-The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events`, `published`,
-`incomplete`. Between two processes of this project they go along, under their own names.
+The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events`, `page_size` and
+`incomplete`, and `published` unless somebody asks for it. Between two processes of this project they go along, under
+their own names.
 """
 
 from collections.abc import Callable, Mapping
 
 from memslots.errors import BadCase
-from memslots.jsonl import Json, json_of_outcome, json_of_set, json_of_sets
+from memslots.jsonl import Json, json_of_outcome, json_of_published, json_of_sets
 from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.slot import Gfn, Slot, SlotSets
 
@@ -20,7 +21,8 @@ def whole_json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "before": json_of_sets(outcome.before),
         "mishaps": _json_of_events(outcome.mishaps),
         "events": _json_of_events(outcome.events),
-        "published": _json_of_published(outcome.published),
+        "published": json_of_published(outcome.published),
+        "page_size": outcome.page_size,
         "incomplete": outcome.incomplete,
     }
 
@@ -43,12 +45,6 @@ def _json_of_events(events: tuple[Event, ...] | None) -> Json:
     if events is None:
         return None
     return [[event.kind, event.phase, event.entry, event.change.name, event.detail] for event in events]
-
-
-def _json_of_published(published: tuple[Publication, ...] | None) -> Json:
-    if published is None:
-        return None
-    return [[as_id, json_of_set(slots), inhibited] for as_id, slots, inhibited in published]
 
 
 def _word(key: str, value: object) -> str:
@@ -159,5 +155,6 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "mishaps": _events,
     "events": _events,
     "published": _published,
+    "page_size": _number,
     "incomplete": _number,
 }

@@ -20,13 +20,19 @@ class Change(Enum):
     """Refused before it was looked up."""
 
 
+GIVEN, AFTERWARDS = "given", "afterwards"
+"""The phases of what a real kernel's log says before the call, while `given` is applied, and after it."""
+
+
 class Event(NamedTuple):
-    """One step of an engine. `phase` is P1, P2 or P3, empty for the single ioctl; `entry` counts from 0.
+    """One step of an engine. `entry` counts from 0.
+
+    `phase` is P1, P2 or P3 of the list ioctl, del or add of a commit of QEMU's, empty for the single ioctl.
 
     The kinds of a mishap: refuse, warn, stray (an edit of a set that does not hold the object, or holds it already),
     damage (a memory error), injected (a fault of the case is met; `detail` is its kind), unnoticed (an allocation that
-    failed), early-publish (of half a list),
-    lock (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
+    failed), early-publish (of half a list), another-window (INVALID slots, published where a set had some before), lock
+    (taken here and never released), hung, crashed, looped, log (what else a real kernel's log says). Kinds of
     recorded events besides: lock, unlock, alloc, alloc failed, free, replace, publish.
     """
 
@@ -58,8 +64,9 @@ class Outcome(NamedTuple):
     A named tuple for the reason that `Region` is one. Field by field it is the OUTCOME of the JSON contract;
     `before` (the active sets when the call began), `mishaps`, `events` and `published` are for oracles and reports:
     mishaps are the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of
-    them; `published` has every set that the call has made active, in order. `incomplete` counts linked slot
-    objects that lack what a slot has: a place in each index of the set, arch arrays, a dirty bitmap if it logs.
+    them; `published` has every set that the call has made active, in order, and is None, too, where that would be too
+    much to hold. `page_size` is what a gfn's userspace_addr goes by. `incomplete` counts linked slot objects that lack
+    what a slot has: a place in each index of the set, arch arrays, a dirty bitmap if it logs.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
     structures); or unknown, where the engine was told not to follow sets that have gone astray. `value` and `errno`
@@ -89,6 +96,7 @@ class Outcome(NamedTuple):
     mishaps: tuple[Event, ...] | None = None
     events: tuple[Event, ...] | None = None
     published: tuple[Publication, ...] | None = None
+    page_size: int | None = None
     incomplete: int | None = None
 
     @property

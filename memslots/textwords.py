@@ -24,7 +24,7 @@ _REGION_KEYS = {
     "padding": "padding",
 }
 _ACTIVE_KEYS = ("slot", "base_gfn", "npages", "hva", "flags")
-ORACLES = ("final_slots", "error_codes", "invariants", "balance", "survival")
+ORACLES = ("final_slots", "error_codes", "invariants", "balance", "survival", "visibility")
 _KINDS = ("null-dereference", "bug", "use-after-free")
 _ERRNOS = frozenset(errorcode.values())
 

@@ -4,8 +4,11 @@
 from collections.abc import Iterator
 
 from memslots.outcome import Outcome
+from memslots.slot import SlotSets
 from oracles.injected import failure_of_its_own
 from oracles.mismatch import Allowance
+from oracles.policy import Policy
+from oracles.visibility import seen_between
 
 FEWER_PUBLICATIONS = Allowance(
     "fewer_publications",
@@ -34,6 +37,20 @@ ENTRY_FORM_REFUSED = Allowance(
     "contract I4: padding that is not zero and unknown values of invalidate_slot are refused"
     " (docs/decisions/ideal.md: EINVAL)",
 )
+DELETIONS_FIRST = Allowance(
+    "deletions_first",
+    "QEMU 8.0, kvm_region_commit: each listener commits its deletions, then its creations, system memory before SMM; a"
+    " list in another order may be accepted, or refused elsewhere, and is held to the reference in QEMU's order",
+)
+PREFIX_LEFT_BEHIND = Allowance(
+    "prefix_left_behind",
+    "QEMU 8.0, kvm_region_commit: no rollback; what stands before the refused request stays done, as one at a time",
+)
+SEEN_IN_BETWEEN = Allowance(
+    "seen_in_between",
+    "QEMU 8.0, kvm_region_commit: single ioctls; where no deleted range meets a created one nobody is inhibited, and"
+    " readers see one change after the other",
+)
 ALLOWANCES = (
     FEWER_PUBLICATIONS,
     PUBLICATIONS_OF_A_REFUSED_LIST,
@@ -41,7 +58,28 @@ ALLOWANCES = (
     HEADER_FLAGS_REFUSED,
     LONG_LIST_REFUSED,
     ENTRY_FORM_REFUSED,
+    DELETIONS_FIRST,
+    PREFIX_LEFT_BEHIND,
+    SEEN_IN_BETWEEN,
 )
+
+
+def allowed_of_commit(listed: Outcome, in_order: Outcome, outcome: Outcome) -> Iterator[Allowance]:
+    """The allowances that a commit of QEMU's makes use of.
+
+    `listed` is the reference on the list as it is given, `in_order` in the order that QEMU gives it. No oracle is told
+    of them: each judges by `in_order`, one entry after the other.
+    """
+    if _ending(listed) != _ending(in_order):
+        yield DELETIONS_FIRST
+    if outcome.value and outcome.active != outcome.before:
+        yield PREFIX_LEFT_BEHIND
+    if seen_between(in_order, outcome, Policy.PREFIX):
+        yield SEEN_IN_BETWEEN
+
+
+def _ending(outcome: Outcome) -> tuple[int | None, int | None, SlotSets | None]:
+    return outcome.value, outcome.errno, outcome.at_first_refusal or outcome.active
 
 
 def allowed(reference: Outcome, outcome: Outcome) -> Iterator[Allowance]:

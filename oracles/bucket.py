@@ -8,7 +8,7 @@ the event where the two part. Ids, addresses, sizes and how many entries there a
 from collections.abc import Iterable, Sequence
 from errno import errorcode
 
-from memslots.outcome import Event, Outcome
+from memslots.outcome import AFTERWARDS, GIVEN, Event, Outcome
 from oracles.mismatch import Mismatch
 
 
@@ -63,9 +63,14 @@ def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -
             # Whoever keeps the lock has prepared a slot that nobody will link.
             return _first(mishaps, "lock")
         case "warned":
-            return _first(mishaps, "warn")
+            return _first([event for event in mishaps if event.phase not in (GIVEN, AFTERWARDS)], "warn")
         case "out-of-bounds" | "use-after-free" | "double-free":
             return _first(mishaps, "damage")
+        case "invalid-windows":
+            return _first(mishaps, "another-window")
+        case "outside" | "unbacked" | "not-invalidated" | "republished" | "apart":
+            # Half a list that was published comes before what is refused behind it.
+            return _first(mishaps, "early-publish")
     return None
 
 

@@ -51,10 +51,10 @@ def sets(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Misma
             seen_invalid = seen_invalid or slot.flags & KVM_MEMSLOT_INVALID != 0
             if slot.id >= KVM_MEM_SLOTS_NUM:
                 yield Mismatch("invariants", "id-range", {"id": slot.id})
-        seen_overlap = seen_overlap or _overlap_in(slots)
+        seen_overlap = seen_overlap or overlap_in(slots)
     if active != inactive:
         for slots in inactive:
-            seen_overlap = seen_overlap or _overlap_in(slots)
+            seen_overlap = seen_overlap or overlap_in(slots)
     if seen_invalid:
         yield Mismatch("invariants", "left-invalid", {"active": json_of_sets(active)})
     if seen_overlap:
@@ -145,7 +145,7 @@ def _of_generations(what: str, expected: tuple[int, ...], got: tuple[int, ...]) 
     return Mismatch("invariants", what, {"expected": json_of_generations(expected), "got": json_of_generations(got)})
 
 
-def _overlap_in(slots: tuple[Slot, ...]) -> bool:
+def overlap_in(slots: tuple[Slot, ...]) -> bool:
     """Whether two slots of one address space hold some gfn both."""
     if len(slots) < 2:
         return False

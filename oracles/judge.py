@@ -19,6 +19,8 @@ from oracles.mismatch import Judgement, Mismatch
 from oracles.policy import Policy
 from oracles.survival import NEEDS as SURVIVAL_NEEDS
 from oracles.survival import survival
+from oracles.visibility import NEEDS as VISIBILITY_NEEDS
+from oracles.visibility import backing, visibility
 
 Oracle = Callable[[Outcome, Outcome, Policy], Iterator[Mismatch]]
 
@@ -28,6 +30,7 @@ ORACLES: dict[str, tuple[Oracle, frozenset[str]]] = {
     "error_codes": (error_codes, ERROR_CODES_NEEDS),
     "final_slots": (final_slots, FINAL_SLOTS_NEEDS),
     "balance": (balance, BALANCE_NEEDS),
+    "visibility": (visibility, VISIBILITY_NEEDS),
 }
 """Each oracle with the facets that it needs, the worst news first.
 
@@ -42,10 +45,16 @@ PARTS: dict[str, tuple[tuple[Oracle, frozenset[str]], ...]] = {
 """What remains of an oracle that has several findings, where an engine shows what some of them need."""
 
 
+ONE_BY_ONE: dict[str, Oracle] = {"visibility": backing}
+"""What an oracle asks of an engine that stops at its first refusal: its list is no single step, by design."""
+
+
 def asked(shows: frozenset[str]) -> tuple[Oracle, ...]:
     """The oracles that can judge an engine which shows these facets, or parts of them; the others are not asked."""
     able: list[Oracle] = []
-    for name, (oracle, needs) in ORACLES.items():
+    one_by_one = ONE_BY_ONE if "at_first_refusal" in shows else {}
+    for name, (whole, needs) in ORACLES.items():
+        oracle = one_by_one.get(name, whole)
         able += [oracle] if needs <= shows else [part for part, wants in PARTS.get(name, ()) if wants <= shows]
     return tuple(able)
 

@@ -56,6 +56,13 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
                 f"{parting.phase} replaces the object of {change} in a set that does not hold it any more (or holds"
                 " the new one already): an entry before has dealt with the same slot."
             )
+        case "another-window", _:
+            return _another_window(parting, change, outcome)
+        case "early-publish", _ if mismatch.oracle == "visibility":
+            return (
+                f"{_sentence(change)} that is not flagged publishes a set in the middle of P2, with half of the list in"
+                " it; what was edited for the first half is missing in the other set, which is published next."
+            )
         case "early-publish", _:
             return (
                 f"{_sentence(change)} that is not flagged publishes a set in the middle of P2: what the list does to"
@@ -119,7 +126,12 @@ def _crash_in_p2(outcome: Outcome) -> str:
 def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) -> str:
     """What a refusal leads to: by the pass it happens in, or that the reference alone refuses."""
     if parting.phase == "":
-        return _refused_outside_the_passes(change, outcome)
+        return _refused_outside_the_passes(mismatch, change, outcome)
+    if mismatch.oracle == "visibility" and outcome.ended != "returned":
+        return (
+            f"{parting.phase} cannot prepare {change}; its rollback publishes the inactive set, in which the entries"
+            " before have done their part of the list."
+        )
     if parting.change is Change.NO_OP:
         return (
             "P1 takes a flagged no-op for an error: 'nothing to change' is the value 1, and the call returns it at"
@@ -150,8 +162,36 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
     return f"{refused}, and undoes nothing{_tail(mismatch)}."
 
 
-def _refused_outside_the_passes(change: str, outcome: Outcome) -> str:
+def _another_window(parting: Event, change: str, outcome: Outcome) -> str:
+    """Why INVALID slots are published once more."""
+    if parting.phase == "P1":
+        return (
+            "P1 publishes each flagged entry by itself: readers meet INVALID slots in one set after the other, where"
+            " one publication would do for all."
+        )
+    if any(event.kind == "refuse" and event.entry == parting.entry for event in outcome.mishaps or ()):
+        return (
+            f"{parting.phase} cannot prepare {change}; its rollback is of before patch 7 and publishes the INVALID copy"
+            " once more."
+        )
+    return (
+        f"{_sentence(change)} that is not flagged is made INVALID in {parting.phase}, by a publication of its own, when"
+        " INVALID slots have been published before."
+    )
+
+
+def _refused_outside_the_passes(mismatch: Mismatch, change: str, outcome: Outcome) -> str:
     if outcome.entry_errnos is not None:
+        if mismatch.what == "leaked":
+            return (
+                f"The single ioctl cannot prepare {change}, and since patch 5 nobody frees the slot that it would link."
+            )
+        if outcome.dangling:
+            return (
+                f"The single ioctl cannot prepare {change}, and its rollback is of before patch 7: it publishes the"
+                " INVALID copy once more, puts the original back into the inactive set alone, and frees the copy, which"
+                " readers still see."
+            )
         return f"{_sentence(change)} is refused one at a time, and what stood before it stays done."
     if outcome.errno:
         return "The list ioctl refuses before it looks at any entry: nent, or a copy from user space."

@@ -28,6 +28,7 @@ CHECKS: dict[str, tuple[str, ...] | None] = {
 
 RAISED = -1
 """The answer of a model that raises an exception: no errno."""
+CONTROL = "wrong by design"
 
 
 class Planted(NamedTuple):
@@ -135,11 +136,32 @@ def searched(
     return Search(difference, calibration.ops, took)
 
 
+class NotLookedAt(Exception):
+    """A model that is wrong by design was not found out: that no other one differs means nothing."""
+
+
+class Refusing(Plain):
+    """A model that is wrong about the first request already."""
+
+    def set_memory_region(self, region: Region) -> int:
+        """RAISED, whatever is asked."""
+        super().set_memory_region(region)
+        return RAISED
+
+
 def together(those: Sequence[Planted], sequences: Sequences, *, requests: int) -> Search:
-    """Calibrates all of them at once on the same requests; the difference says which one it is."""
+    """Calibrates all of them at once on the same requests; the difference says which one it is.
+
+    Where there is none, a model that is wrong by design comes last and is looked for, too. Raises NotLookedAt.
+    """
     models = {
         f"{each.name} ({form})": model
         for each in those
         for form, model in models_with(each.module, each.mutant.source).items()
     }
-    return searched(models, sequences, requests=requests)
+    search = searched(models, sequences, requests=requests)
+    if search.difference is None:
+        control = searched({**models, CONTROL: Refusing}, sequences, requests=1).difference
+        if control is None or control.model != CONTROL:
+            raise NotLookedAt(f"of {len(models) + 1} models not all are compared: the last one is wrong by design")
+    return search

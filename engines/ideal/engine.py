@@ -71,6 +71,7 @@ def _outcome(
         tuple(journal.mishaps),
         None if journal.events is None else tuple(journal.events),
         tuple(vm.published),
+        vm.machine.page_size,
     )
 
 

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from errno import EINVAL
 
-from engines.real.glance import Found, Glancing
+from engines.real.glance import Found, Glance, Glancing
 from engines.real.host import Host
 from engines.real.list_vm import ListVm
 from engines.real.probe import Unexplained
@@ -57,14 +57,11 @@ class Aftermath:
         another address space. Slots that no reader found, and that may be written, are INVALID.
         Raises Unexplained where the kernel contradicts itself.
         """
-        first, second = self._seen(likely, tell)
-        as_seen = self._unlike(first.found, first.slots) + self._unlike(second.found, second.slots)
-        crossed = self._unlike(first.found, second.slots) + self._unlike(second.found, first.slots)
-        active, inactive = (second, first) if crossed < as_seen else (first, second)
-        return self._marked(active.slots, first.found), self._marked(inactive.slots, second.found)
+        active, inactive = self._seen(likely, tell)
+        return self._marked(active), self._marked(inactive)
 
     def _seen(self, likely: tuple[SlotSets, ...], tell: Tell) -> tuple[View, View]:
-        """Both views, the first of what the single ioctl finds now."""
+        """Views of the active and of the inactive set."""
         found = self._found()
         # Refused for its unaligned address alone, which is not before slots_lock is taken.
         self._expected(EINVAL, self._vm.set(self._spare, 0, 1, self._page, 0), "an unaligned request")
@@ -76,8 +73,11 @@ class Aftermath:
         self._everywhere(KVM_MEM_LOG_DIRTY_PAGES, self._anchor, "new flags")
         here = self._glancing.glance()
         if here != there or found != found_there:
-            slots = self._glancing.slots
-            return View(slots(here, found | found_there), found), View(slots(there, found | found_there), found_there)
+            as_seen, crossed = (
+                self._views(here, found, there, found_there),
+                self._views(there, found, here, found_there),
+            )
+            return crossed if self._unlike(crossed) < self._unlike(as_seen) else as_seen
         # The sets are alike, and what would wreck sets that differ cannot do harm.
         self._everywhere(0, (0, 0, 0), "the end")
         ours = self._slots(likely)
@@ -85,8 +85,12 @@ class Aftermath:
         self._everywhere(0, (0, 0, 0), "the end")
         return View(ours, found), View(self._slots((ours, *likely)), found_there)
 
-    def _unlike(self, found: Found, slots: SlotSets) -> int:
-        return len(found ^ self._readable(slots))
+    def _views(self, active: Glance, found: Found, inactive: Glance, found_there: Found) -> tuple[View, View]:
+        slots = self._glancing.slots
+        return View(slots(active, found, found_there), found), View(slots(inactive, found_there, found), found_there)
+
+    def _unlike(self, views: tuple[View, View]) -> int:
+        return sum(len(view.found ^ self._readable(view.slots)) for view in views)
 
     def _readable(self, slots: SlotSets) -> Found:
         """At which gfns of those asked about readers ought to find memory."""
@@ -96,13 +100,13 @@ class Aftermath:
                 found.update(asked[bisect_left(asked, slot.base_gfn) : bisect_left(asked, slot.end_gfn)])
         return frozenset(found)
 
-    def _marked(self, slots: SlotSets, found: Found) -> SlotSets:
-        """The same slots, those INVALID that no reader found."""
-        readable = self._readable(slots)
-        strange = found - readable
+    def _marked(self, view: View) -> SlotSets:
+        """The slots of a view, those INVALID that no reader found."""
+        slots, readable = view.slots, self._readable(view.slots)
+        strange = view.found - readable
         if strange:
             raise Unexplained(f"gfn {min(strange):#x}, which readers find and no slot holds,", 0)
-        lost = readable - found
+        lost = readable - view.found
         return (
             tuple(
                 slot._replace(flags=slot.flags | KVM_MEMSLOT_INVALID) if slot.base_gfn in lost else slot

@@ -72,12 +72,15 @@ class Glancing:
             raise Unexplained(f"slot {number:#x} at the anchor", errno)
         return errno == EEXIST
 
-    def slots(self, glance: Glance, found: Found) -> SlotSets:
-        """The slots of a glance, each where a request for one of its shape makes it likely, and readers found it."""
+    def slots(self, glance: Glance, found: Found, elsewhere: Found) -> SlotSets:
+        """The slots of a glance, each where a request for one of its shape makes it likely, and readers found it.
+
+        That is in this set; or in the other one (`elsewhere`), if they found it nowhere here.
+        """
         sets: list[list[Slot]] = [[] for _ in range(self._spaces)]
         for number, (npages, hva, flags) in glance.items():
             alike = [slot for slot in self._own.get(number, ()) if (slot.npages, slot.userspace_addr) == (npages, hva)]
             bases = [slot.base_gfn for slot in alike] or [Gfn(0)]
-            base = next((base for base in bases if base in found), bases[0])
+            base = next((base for where in (found, elsewhere) for base in bases if base in where), bases[0])
             sets[number >> 16].append(Slot(number >> 16, number & 0xFFFF, base, npages, hva, flags))
         return tuple(tuple(sorted(slots)) for slots in sets)

@@ -10,22 +10,23 @@ the outcome. What cannot be seen of a real kernel is not vouched for:
 * `slots_lock` and `slots_arch_lock` are held if a request that takes the lock hangs.
 * `corrupt` and `dangling` are True where requests that Linux answers crash the kernel, hang, or contradict one
   another; where they do not, that proves nothing: None.
-* `warned` and `damage` are what the kernel's log says; None where the log may not be read, or has lost lines. Without
-  KASAN there is no damage to be heard of; with it, only the first of a boot, unless it runs with kasan_multi_shot.
+* `warned` and `damage` are what the kernel's log says of the call, from its begin to its end; what it says while
+  `given` is applied, and later, up to the end of the VM, are mishaps of phases of their own. None where the log may not
+  be read, or has lost lines. Without KASAN there is no damage to be heard of; with it, only the first of a boot, unless
+  it runs with kasan_multi_shot.
 """
 
 from errno import errorcode
 
-from engines.protocol import RefusedGiven
-from engines.real.kmsg import KMSG, KernelLog, warn_once_more
+from engines.real.kmsg import KMSG, Heard, KernelLog, warn_once_more
 from engines.real.list_limits import rehearsed
-from engines.real.list_outcome import Told, outcome_of
+from engines.real.list_outcome import Told, outcome_of, with_mishaps
 from engines.real.list_vm import ListKvm, ThisKvm
 from engines.real.list_worker import BEGINS, CLOSE, EMPTIED, ListWorker, Question, Refused
-from engines.real.symptoms import symptoms_in
+from engines.real.symptoms import stuck_task, symptoms_in
 from engines.real.watched import Lost, Stuck, Watched
 from memslots.case import Case
-from memslots.errors import Missing
+from memslots.errors import Missing, RefusedHere
 from memslots.outcome import Outcome
 
 SILENT_SECONDS = 5.0
@@ -50,7 +51,7 @@ class IoctlList:
         self._log_path = log
         self._log: KernelLog | None = None
         self._child: Watched | None = None
-        self._abandoned = 0
+        self._abandoned: set[int] = set()
         self.suspect = ""
         """Why this kernel is not to be trusted with another case, in words. Empty while it is."""
 
@@ -58,7 +59,7 @@ class IoctlList:
         """What becomes of `case`.
 
         Raises Withheld where nobody has said that this kernel may be lost, Missing where it has no list ioctl or is
-        suspect since an earlier case, Unfit for what it cannot be given.
+        suspect since an earlier case, Unfit for what it cannot be given; RefusedHere for what it takes otherwise.
         """
         host = self._kvm.host()
         if self.suspect:
@@ -70,9 +71,9 @@ class IoctlList:
         if BEGINS not in told.steps:
             raise self._never_called(lost, left, told)
         outcome = outcome_of(before, told, lost, left)
-        if EMPTIED in told.steps and not told.during and not told.afterwards:
-            return outcome
-        return self._cleared_away(outcome, told, lost)
+        if EMPTIED not in told.steps or told.lines:
+            outcome = self._cleared_away(outcome, told, lost)
+        return with_mishaps(outcome, told)
 
     def _listen(self) -> None:
         """Open the log if that is possible, and pass over what was said between two cases."""
@@ -98,8 +99,9 @@ class IoctlList:
         try:
             answer = self._child.ask(question, seconds, heard)
         except Lost as lost:
+            if not lost.gone:
+                self._abandoned.add(self._child.pid)
             self._child = None
-            self._abandoned += not lost.gone
             self._hear(told)
             return lost, None
         self._hear(told)
@@ -108,15 +110,17 @@ class IoctlList:
     def _hear(self, told: Told) -> None:
         if self._log is None:
             told.log_is_whole = False
-        else:
-            told.hear(self._log.news())
+            return
+        lines, lost = self._log.news()
+        # The kernel comes back to a task that hangs after minutes, when other cases have their turn.
+        told.hear(Heard(tuple(line for line in lines if stuck_task(line) not in self._abandoned), lost))
 
     def _never_called(self, lost: Lost | None, left: object, told: Told) -> Exception:
         """What to raise where the list was not tried, since it never came to it."""
         if isinstance(left, Refused):
             self.close()
-            return RefusedGiven(left.index, errorcode[left.errno])
-        said = symptoms_in(told.during).oops_text or ("it hangs" if isinstance(lost, Stuck) else "its caller has died")
+            return RefusedHere(left.index, errorcode.get(left.errno, str(left.errno)))
+        said = symptoms_in(told.earlier).oops_text or ("it hangs" if isinstance(lost, Stuck) else "its caller has died")
         self.suspect = f"since serial requests for a new VM fail: {said}"
         return Missing(f"this kernel fails at serial requests for a new VM ({said}): restart the guest")
 
@@ -129,19 +133,20 @@ class IoctlList:
             if symptoms_in(told.afterwards).damage:
                 outcome = outcome._replace(dangling=True)
             self.close()
-        symptoms = symptoms_in(told.during + told.afterwards)
+        symptoms = symptoms_in(told.lines)
         if symptoms.oops is not None:
             self.suspect = f"since it died ({symptoms.oops_text})"
         elif symptoms.damage:
             self.suspect = f"since its memory was damaged ({', '.join(symptoms.damage)})"
         elif isinstance(lost, Stuck) and lost.running and not lost.gone:
             self.suspect = "since a task loops in it that cannot be killed"
-        elif self._abandoned >= _MOST_STUCK:
-            self.suspect = f"since {self._abandoned} tasks hang in it that cannot be killed"
+        elif len(self._abandoned) >= _MOST_STUCK:
+            self.suspect = f"since {len(self._abandoned)} tasks hang in it that cannot be killed"
         return outcome
 
     def close(self) -> None:
         """End the child, if there is one."""
         if self._child is not None:
-            self._abandoned += not self._child.close()
+            if not self._child.close():
+                self._abandoned.add(self._child.pid)
             self._child = None

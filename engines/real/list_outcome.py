@@ -5,18 +5,19 @@ from collections.abc import Iterator
 
 from engines.real.aftermath import SLOTS_ARCH_LOCK_IS_FREE, SLOTS_LOCK_IS_FREE
 from engines.real.kmsg import Heard, kasan_is_here
-from engines.real.list_worker import Left, Returned
+from engines.real.list_worker import BEGINS, Left, Returned
 from engines.real.symptoms import Symptoms, symptoms_in
 from engines.real.watched import Failed, Lost, Stuck
-from memslots.outcome import UNSEEN, Change, Event, Outcome
+from memslots.outcome import AFTERWARDS, GIVEN, UNSEEN, Change, Event, Outcome
 from memslots.slot import SlotSets
 
 
 class Told:
-    """What came of one case so far: the child's words, and the kernel's, before and after the call returned."""
+    """What came of one case so far: the child's words, and the kernel's, before the call, in it, and afterwards."""
 
     def __init__(self) -> None:
         self.steps: list[object] = []
+        self.earlier: list[str] = []
         self.during: list[str] = []
         self.afterwards: list[str] = []
         self.log_is_whole = True
@@ -29,24 +30,28 @@ class Told:
     def hear(self, heard: Heard) -> None:
         """Take what the kernel has said since the last step."""
         self.log_is_whole &= not heard.lost
-        (self.during if self.answer is None else self.afterwards).extend(heard.lines)
+        called, returned = BEGINS in self.steps, self.answer is not None
+        (self.afterwards if returned else self.during if called else self.earlier).extend(heard.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """All that the kernel has said."""
+        return self.earlier + self.during + self.afterwards
 
 
 def outcome_of(before: SlotSets, told: Told, lost: Lost | None, left: object) -> Outcome:
-    """The outcome as far as it is known before the VM is closed."""
+    """The outcome as far as it is known before the VM is closed, and without mishaps."""
     during, later = symptoms_in(told.during), symptoms_in(told.afterwards)
     ended, kind = _ending(told, lost, during)
-    # An empty log is no knowledge: a refusal makes no line in it.
-    mishaps = tuple(_mishaps(during, ended)) or None
+    # KASAN tells of the first error of a boot: where that came with `given`, its silence means nothing.
+    heeded = told.log_is_whole and kasan_is_here() and not symptoms_in(told.earlier).damage
     outcome = Outcome(
         ended,
         UNSEEN,
         before,
         kind,
-        damage=during.damage or (() if told.log_is_whole and kasan_is_here() else None),
+        damage=during.damage or (() if heeded else None),
         warned=bool(during.warnings) or (False if told.log_is_whole else None),
-        mishaps=mishaps,
-        events=mishaps,
     )
     if told.answer is None:
         return outcome
@@ -87,14 +92,29 @@ def _locks(told: Told, lost: Lost | None, later: Symptoms) -> tuple[bool | None,
     return False, False
 
 
-def _mishaps(during: Symptoms, ended: str) -> Iterator[Event]:
-    """What the log says of the call, as events. Which entry it was about, nobody tells."""
+def with_mishaps(outcome: Outcome, told: Told) -> Outcome:
+    """The same outcome with all that the log has said so far, as events."""
+    # An empty log is no knowledge: a refusal makes no line in it.
+    mishaps = tuple(_mishaps(told, outcome.ended)) or None
+    return outcome._replace(mishaps=mishaps, events=mishaps)
 
-    def event(kind: str, detail: str) -> Event:
-        return Event(kind, "", 0, Change.UNKNOWN, detail)
 
-    yield from (event("warn", text) for text in during.warnings)
-    yield from (event("damage", kind) for kind in during.damage)
-    yield from (event("log", text) for text in (*during.lockdep, *during.stuck))
+def _mishaps(told: Told, ended: str) -> Iterator[Event]:
+    """What the log says before the call, of it, and after it. Which entry it was about, nobody tells."""
+    during = symptoms_in(told.during)
+    yield from _events(symptoms_in(told.earlier), GIVEN)
+    yield from _events(during, "")
     if ended != "returned":
-        yield event(ended, during.oops_text)
+        yield Event(ended, "", 0, Change.UNKNOWN, during.oops_text)
+    # Damage that is found then has been done before, and `dangling` says so.
+    yield from _events(symptoms_in(told.afterwards)._replace(damage=()), AFTERWARDS)
+
+
+def _events(symptoms: Symptoms, phase: str) -> Iterator[Event]:
+    def event(kind: str, detail: str) -> Event:
+        return Event(kind, phase, 0, Change.UNKNOWN, detail)
+
+    yield from (event("warn", text) for text in symptoms.warnings)
+    # An oracle takes the first damage for that of the call.
+    yield from (event("log" if phase else "damage", kind) for kind in symptoms.damage)
+    yield from (event("log", text) for text in (*symptoms.lockdep, *symptoms.stuck))

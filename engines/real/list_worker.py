@@ -30,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An answer: the kernel has refused a `given` region, with this errno, and the list was never tried."""
+    """An answer: the kernel has refused a `given` region that the model accepts, and the list was never tried."""
 
     index: int
     errno: int

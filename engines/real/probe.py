@@ -117,9 +117,11 @@ class PlainProbe:
         return None
 
     def _give_back(self, slot: int, gfn: int) -> None:
-        if self._steady:
-            self._set(slot, KVM_MEM_LOG_DIRTY_PAGES, gfn * self._page, self._page, self._hva)
-        self._set(slot, 0, 0, 0, 0)
+        # Where the next set does not hold what was taken in this one, the two differ, and it stays in one of them.
+        errno = self._set(slot, KVM_MEM_LOG_DIRTY_PAGES, gfn * self._page, self._page, self._hva) if self._steady else 0
+        errno = errno or self._set(slot, 0, 0, 0, 0)
+        if errno:
+            raise Unexplained(f"slot {slot:#x}, made a moment ago and to be given back,", errno)
 
 
 def holds(vm: Vm, probe: Probe, slot: Slot, page_size: int) -> bool:

@@ -23,6 +23,7 @@ class Rehearsal:
             raise Unfit(f"machine: page_size={machine.page_size:#x}, and this host has {host.page_size:#x}")
         self._vm = PlainVm(machine)
         self._host = PlainVm(host) if host != machine else None
+        self._vms = (self._vm,) if self._host is None else (self._vm, self._host)
         self._machines = machine, host
         self._page_shift = machine.page_shift
         self.led_astray = False
@@ -36,16 +37,19 @@ class Rehearsal:
         """Whether `region` is short enough, or certain to be refused before anything is allocated.
 
         That is by its own fields, by those of its slot, or by an overlap; where an earlier answer was not the
-        expected one, nothing is certain.
+        expected one, nothing is certain. Nor is it by one of two machines alone: a flag or an id that the case's
+        machine does not know, the host may, and refuse the request for its last gfn, with the same errno, when the
+        metadata is there already.
         """
         if region.memory_size >> self._page_shift <= MOST_PAGES:
             return True
-        if self.led_astray:
-            return False
-        if self._vm.asked_by(region) is Change.UNKNOWN:
+        return not self.led_astray and all(self._refused_at_once(vm, region) for vm in self._vms)
+
+    def _refused_at_once(self, vm: PlainVm, region: Region) -> bool:
+        if vm.asked_by(region) is Change.UNKNOWN:
             return True
         slot = slot_of(region, self._page_shift)
-        return self._vm.sets[slot.as_id].another_id_in(slot.id, slot.base_gfn, slot.npages)
+        return vm.sets[slot.as_id].another_id_in(slot.id, slot.base_gfn, slot.npages)
 
     def answer(self, region: Region, where: str) -> int:
         """0 or the errno (positive) that is to come. Raises Unfit, saying `where`, for a request that may not go."""

@@ -33,6 +33,7 @@ _LOCKDEP = re.compile(
 _STUCK = re.compile(
     r"(INFO: task .+ blocked for more than \d+ seconds)|(soft lockup - CPU#\d+)|(rcu: INFO: \S+ .*stall.*)"
 )
+_STUCK_TASK = re.compile(r"INFO: task .+:(\d+) blocked for more than|soft lockup - CPU#\d+ stuck for .*:(\d+)\]")
 
 
 class Symptoms(NamedTuple):
@@ -81,6 +82,12 @@ def symptoms_in(lines: Iterable[str]) -> Symptoms:
             oops = oops or ("use-after-free" if "use-after-free" in damage else "")
             oops_text = oops_text or line
     return Symptoms(tuple(warnings), tuple(sorted(set(damage))), oops, oops_text, tuple(lockdep), tuple(stuck))
+
+
+def stuck_task(line: str) -> int | None:
+    """The process that this line says is stuck, None if it names none."""
+    named = _STUCK_TASK.search(line)
+    return int(named[1] or named[2]) if named is not None else None
 
 
 def _damage(text: str) -> str | None:

@@ -37,6 +37,10 @@ class Place(NamedTuple):
         """What an access may meet while the list is applied."""
         return {self.before.word(kind), self.after.word(kind)}
 
+    def stays(self) -> bool:
+        """Whether there is memory before and after, for some kind of access: that can be lost in between."""
+        return any(None not in self.words(kind) for kind in KINDS)
+
 
 @dataclass(slots=True)
 class Witnessed:
@@ -50,6 +54,11 @@ class Witnessed:
     outside: int = 0
     """Accesses between the lists, where nothing changes."""
     wrong_outside: int = 0
+
+    @property
+    def during(self) -> int:
+        """Accesses during the list."""
+        return self.counts.total()
 
     @property
     def bugs(self) -> int:

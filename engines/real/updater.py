@@ -4,7 +4,7 @@
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from errno import errorcode
 from typing import Protocol
 
@@ -24,8 +24,13 @@ class Way(Protocol):
         """Whether a list that is refused leaves what its entries before that have made."""
         ...
 
-    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
-        """0, or the errno of the first refusal. Inside `outside` the vCPU does not run."""
+    @property
+    def inhibits(self) -> bool:
+        """Whether the vCPU is kept out meanwhile."""
+        ...
+
+    def apply(self, vm: Vm, case: Case) -> int:
+        """0, or the errno of the first refusal."""
         ...
 
 
@@ -38,27 +43,28 @@ class OneAtATime:
     keeps_prefix = True
 
     def __init__(self, *, inhibited: bool) -> None:
-        self._inhibited = inhibited
+        self.inhibits = inhibited
 
-    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
+    def apply(self, vm: Vm, case: Case) -> int:
         """0, or the errno of the first refusal."""
-        with outside if self._inhibited else nullcontext():
-            return next(filter(None, (vm.set_memory_region(region) for region in case.named())), 0)
+        return next(filter(None, (vm.set_memory_region(region) for region in case.named())), 0)
 
 
 class AllAtOnce:
     """KVM_SET_USER_MEMORY_REGION_LIST with the vCPU running. A kernel that hangs over it keeps this thread for ever."""
 
     keeps_prefix = False
+    inhibits = False
 
-    def apply(self, vm: Vm, case: Case, outside: AbstractContextManager[object]) -> int:
+    def apply(self, vm: Vm, case: Case) -> int:
         """0, or what the call returned instead: an errno, or 1."""
         return abs(ioctl(vm.fd, SET_USER_MEMORY_REGION_LIST, packed_list(case)))
 
 
+KEPT_OUT = "inhibited"
 WAYS: dict[str, Callable[[], Way]] = {
     "serial": lambda: OneAtATime(inhibited=False),
-    "inhibited": lambda: OneAtATime(inhibited=True),
+    KEPT_OUT: lambda: OneAtATime(inhibited=True),
     "list": AllAtOnce,
 }
 
@@ -100,11 +106,13 @@ class Updater(threading.Thread):
         """Rounds until stopped."""
         try:
             while not self._stopped.wait(_STAY):
-                self.step += 1
-                errno = self._way.apply(self._vm, self._case, self.inside)
-                if errno != self._errno:
-                    raise Unfit(f"the kernel answers {_said(errno)} to the list, the model {_said(self._errno)}")
-                self.step += 1
+                # Kept out, the vCPU has no access that could be of either side: it is before the list or after it.
+                with self.inside if self._way.inhibits else nullcontext():
+                    self.step += 1
+                    errno = self._way.apply(self._vm, self._case)
+                    if errno != self._errno:
+                        raise Unfit(f"the kernel answers {_said(errno)} to the list, the model {_said(self._errno)}")
+                    self.step += 1
                 if self._stopped.wait(_STAY):
                     return
                 self.step += 1

@@ -22,7 +22,7 @@ from engines.real.updater import APPLYING, BEFORE, STEPS, UNDOING, Updater, Way
 from engines.real.vcpu import REACHED, Vcpu, code
 from engines.real.vm import Vm
 from memslots.case import Case
-from memslots.errors import Unfit
+from memslots.errors import RefusedHere, Unfit
 from memslots.machine import Machine
 from memslots.region import Region
 from memslots.slot import SlotSet
@@ -63,7 +63,7 @@ class Witness:
             for i, region in enumerate(self._backed.case.given):
                 errno = vm.set_memory_region(region)
                 if errno:
-                    raise RefusedGiven(i, errorcode[errno])
+                    raise RefusedHere(i, errorcode.get(errno, str(errno)))
             self._opened = opening.pop_all()
         self._written = 0
         self.places = self._places()

@@ -8,6 +8,7 @@ from engines.protocol import RefusedGiven
 from engines.simulated.kernel import Kernel
 from engines.simulated.objects import Area, SlotObject
 from engines.simulated.plain import PlainVm
+from engines.simulated.published import Published
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.serial import set_memory_region
 from memslots.case import Case
@@ -35,11 +36,9 @@ class _Latest:
         known = self._known
         return known[2] if known is not None and known[0] is machine and known[1] is given else None
 
-    def keep(self, machine: Machine, given: tuple[Region, ...], vm: PlainVm) -> Rest:
-        """The rest that `vm` is, known from now on."""
-        rest = Rest(vm, vm.walk())
+    def keep(self, machine: Machine, given: tuple[Region, ...], rest: Rest) -> None:
+        """Know this rest from now on."""
         self._known = (machine, given, rest)
-        return rest
 
 
 _LATEST = _Latest()
@@ -55,19 +54,26 @@ def at_rest(case: Case) -> Rest:
         errno = vm.set_memory_region(region)
         if errno:
             raise RefusedGiven(i, errorcode[errno])
-    return _LATEST.keep(case.machine, case.given, vm)
+    rest = Rest(vm, vm.walk())
+    _LATEST.keep(case.machine, case.given, rest)
+    return rest
 
 
-def leaves(given: tuple[Region, ...], vm: PlainVm) -> None:
-    """Tell that `given`, by itself, leaves what `vm` holds now: whoever draws a case has just applied it.
+def rest_of(vm: PlainVm) -> Rest:
+    """What the accepted regions of those that `vm` was given leave.
 
-    `vm` may have refused other regions in between, which leave no trace but the swaps of a MOVE that the hook refuses.
+    Refused ones leave no trace but the swaps of a MOVE that the hook refuses.
     """
     rest = vm.copy()
     for as_id, rollbacks in enumerate(vm.rollbacks):
         rest.swaps[as_id] -= 2 * rollbacks
         rest.rollbacks[as_id] = 0
-    _LATEST.keep(vm.machine, given, rest)
+    return Rest(rest, rest.walk())
+
+
+def leaves(given: tuple[Region, ...], rest: Rest) -> None:
+    """Tell that `given`, by itself, leaves `rest`: whoever draws a case has applied it already."""
+    _LATEST.keep(rest.vm.machine, given, rest)
 
 
 def boot(case: Case) -> Kernel:
@@ -95,6 +101,7 @@ def boot(case: Case) -> Kernel:
                 memslots.insert_gfn(slot_object)
         for memslots in pair:
             memslots.generation = as_id + swaps * len(kernel.sets)
+    kernel.published = Published()
     kernel.faults = dict(case.faults)
     return kernel
 
@@ -112,7 +119,7 @@ def boot_faithfully(case: Case, kernel: Kernel) -> None:
     if isinstance(kernel, RecordingKernel):
         kernel.events.clear()
     kernel.publications = 0
-    kernel.published.clear()
+    kernel.published = Published()
     kernel.areas_freed = False
     kernel.entry = None
     kernel.index = 0

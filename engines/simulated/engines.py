@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 
+from engines.simulated import serial_rfc_v1
 from engines.simulated.boot import at_rest, boot, boot_faithfully
 from engines.simulated.completeness import incomplete_objects, lost_arrays
 from engines.simulated.ended import Ended
@@ -32,6 +33,8 @@ class Serial:
     name = "serial"
     shows = SHOWS - {"published", "incomplete"}
 
+    _ioctl = staticmethod(set_memory_region)
+
     def __init__(self, *, keep_going: bool = False) -> None:
         self.keep_going = keep_going
 
@@ -56,7 +59,7 @@ class Serial:
         at_first_refusal = None
         for i, region in enumerate(case.apply if self.keep_going else case.named()):
             kernel.index = i
-            errno = -set_memory_region(kernel, region)
+            errno = -self._ioctl(kernel, region)
             errnos.append(errno)
             if errno and at_first_refusal is None:
                 at_first_refusal = kernel.walk(0)
@@ -118,7 +121,29 @@ class Serial:
             False,
             sum(vm.swaps) - sum(rest.swaps),
             tuple(mishaps),
+            page_size=case.machine.page_size,
         )
+
+
+class SerialRfcV1(Serial):
+    """The single ioctl of a kernel with the RFC's patches, entry after entry, stopping at the first refusal.
+
+    What is accepted takes the short cut of the kernel without the patches: they change what happens when something
+    fails.
+    """
+
+    name = "serial-rfc-v1"
+    _ioctl = staticmethod(serial_rfc_v1.set_memory_region)
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`."""
+        outcome = super().apply(case, record=record)
+        if record or case.faults or not outcome.value:
+            return outcome
+        return self._apply_on(boot(case), case)._replace(published=None)
 
 
 class RfcV1:

@@ -10,8 +10,9 @@ from engines.simulated.checks import REFUSED, refusal
 from engines.simulated.plain import CREATE, DELETE, FLAGS_ONLY, MOVE, NO_OP, UNKNOWN, PlainVm
 from engines.simulated.plain_memory import PlainMemory
 from engines.simulated.plain_memslots import PlainMemslots, walk_since
+from engines.simulated.published import Published
 from memslots.case import Case
-from memslots.outcome import Change, Event, Outcome, Publication
+from memslots.outcome import Change, Event, Outcome
 from memslots.region import Region
 from memslots.slot import Slot, SlotSets, slot_of
 from memslots.uapi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
@@ -59,11 +60,11 @@ class PlainKernel:
         self.active = rest.sets.copy()
         self.inactive = self.active
         self.swaps = rest.swaps.copy()
+        self.published = Published()
         self.pages = rest.nr_memslot_pages
         self.batch: list[Entry | None] = []
         self.memory = PlainMemory(rest.sets)
         self.mishaps: list[Event] = []
-        self.published: list[Publication] = []
         self.damage: tuple[str, ...] = ()
         self.slots_lock = False
         self.arch_lock: Event | None = None
@@ -107,19 +108,22 @@ class PlainKernel:
         """Whether the x86 hook refuses `new`."""
         return new.base_gfn + new.npages - 1 > self.case.machine.max_gfn
 
-    def invalidate(self, old: Slot) -> Slot:
-        """The INVALID copy of `old`, published and put into both sets."""
+    def invalidate(self, old: Slot, i: int, change: Change) -> Slot:
+        """The INVALID copy of `old`, published and put into both sets, for entry `i` in the first pass."""
         as_id, slot_id, base, npages, hva, flags = old
         invalid = Slot(as_id, slot_id, base, npages, hva, flags | KVM_MEMSLOT_INVALID)
         self.memory.shares(invalid, old)
         self._own(self.active, as_id, self.rest.sets).replace(invalid)
+        if self.swaps[as_id] != self.rest.swaps[as_id]:
+            self.mishaps.append(Event("another-window", "P1", i, change))
         self.publishes(as_id)
         return invalid
 
     def publishes(self, as_id: int) -> None:
         """The active set of this address space has just been swapped in."""
         self.swaps[as_id] += 1
-        self.published.append(Publication(as_id, self.active[as_id].walk()))
+        if not self.published.too_much:
+            self.published.add(as_id, self.active[as_id].walk())
 
     def edit(self, entry: Entry, shared: list[PlainMemslots]) -> None:
         """The change of an entry in the inactive set, which is none of `shared` from now on."""
@@ -186,7 +190,7 @@ class PlainKernel:
             self.errno if returned else None,
             None,
             None,
-            walk_since(self.active, active, self.inactive),
+            active if self.inactive is self.active else walk_since(self.active, active, self.inactive),
             tuple([as_id + n * spaces for as_id, n in enumerate(self.swaps)]),
             self.slots_lock,
             self.arch_lock is not None,
@@ -199,11 +203,14 @@ class PlainKernel:
             sum(self.swaps) - sum(self.rest.swaps),
             tuple(self.mishaps),
             None,
-            tuple(self.published),
+            self.published.all(),
+            self.case.machine.page_size,
         )
 
     def walk(self, before: SlotSets) -> SlotSets:
-        """What readers see of the sets, where they saw `before` at rest."""
+        """What readers see of the sets, where they saw `before` at rest: what they see changes with a swap only."""
+        if self.swaps == self.rest.swaps:
+            return before
         return walk_since(self.rest.sets, before, self.active)
 
     def _leaked(self) -> int:

@@ -56,7 +56,7 @@ class PlainList(PlainKernel):
                 return self.hangs("P1", i, change)
             if change is DELETE or change is MOVE:
                 assert old is not None
-                batch.append((change, old, new, self.invalidate(old)))
+                batch.append((change, old, new, self.invalidate(old, i, change)))
                 continue
             assert new is not None
             batch.append((change, old, new, None))

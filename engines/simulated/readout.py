@@ -47,7 +47,9 @@ def outcome_of(
         warned,
         kernel.publications,
         tuple(kernel.mishaps),
-        published=tuple(kernel.published),
+        None,
+        None if kernel.published is None else kernel.published.all(),
+        kernel.machine.page_size,
     )
 
 

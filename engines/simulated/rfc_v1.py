@@ -1,55 +1,49 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The list ioctl of "kvm: implement atomic memslot updates" (RFC, 9 Sep 2022) on the simulated kernel, as posted.
 
-Every fault of the posted code is kept; "sic" marks where. The function names are those of patches 4 to 9.
+Patch 9: three passes over the steps of `series.py`. Every fault of the posted code is kept; "sic" marks where.
 Each function is a generator that pauses where another thread can fall in: `UNLOCKED`, slots_lock is dropped;
 `PUBLISHED`, a set has been swapped in.
 """
 
-from collections.abc import Iterator
 from errno import EFAULT, ENOMEM
 
 from engines.simulated.checks import REFUSED, id_refused, refusal
 from engines.simulated.ended import Ended, Oops
-from engines.simulated.kernel import CREATE, DELETE, FLAGS_ONLY, MOVE, Kernel
+from engines.simulated.kernel import DELETE, MOVE, Kernel
+from engines.simulated.series import PUBLISHED, UNLOCKED, Pauses, Series
 from engines.simulated.vm import BatchEntry
 from memslots.case import Case
 from memslots.region import ZERO_REGION, Region
 from memslots.uapi import BATCH_BYTES, ENTRY_BYTES, INT_MAX, KMALLOC_MAX_BYTES
 
-UNLOCKED = "unlocked"
-PUBLISHED = "published"
-
-Pauses = Iterator[str]
-
 _MOST_ZERO_ENTRIES = 1024
 
 
-class ListCall:
+class ListCall(Series):
     """One KVM_SET_USER_MEMORY_REGION_LIST. Run `steps` to its end, then `r` is what it returned: 0, 1 or -errno.
 
     1 is the answer to a flagged no-op: sic. Iterating raises Ended if the call never returns.
     """
 
     def __init__(self, kernel: Kernel, case: Case) -> None:
-        self.kernel = kernel
+        super().__init__(kernel)
         self.apply = case.apply
         self.nent = case.entries
         self.batch: list[BatchEntry] = []
         self.batch_is_null = False
-        self.r = 0
 
     def steps(self) -> Pauses:
         """kvm_vm_ioctl and kvm_vm_ioctl_set_memory_region_list (patch 9)."""
         kernel = self.kernel
         if kernel.faults and kernel.fails("copy"):
-            self._refuse(EFAULT, "copy of the header")
+            self.refuse(EFAULT, "copy of the header")
             return
         if self.nent == 0:
             return
         if self.nent * ENTRY_BYTES > INT_MAX:
             kernel.warn("kvmalloc of more than INT_MAX bytes")
-            self._refuse(ENOMEM, "too many entries")
+            self.refuse(ENOMEM, "too many entries")
             return
         if kernel.faults and self._copy_fails():
             return
@@ -75,16 +69,12 @@ class ListCall:
         kernel.phase = "P3"
         yield from self._third_pass(as_to_swap)
 
-    def _refuse(self, errno: int, why: str) -> None:
-        self.kernel.refused(errno, why)
-        self.r = -errno
-
     def _copy_fails(self) -> bool:
         """Whether vmemdup_user fails."""
         if self.kernel.fails("array"):
-            self._refuse(ENOMEM, "no memory for the entries")
+            self.refuse(ENOMEM, "no memory for the entries")
         elif self.kernel.fails("copy"):
-            self._refuse(EFAULT, "copy of the entries")
+            self.refuse(EFAULT, "copy of the entries")
         return self.r != 0
 
     def _entry(self, i: int) -> BatchEntry:
@@ -103,11 +93,11 @@ class ListCall:
             entry = kernel.entry = BatchEntry()
             batch.append(entry)
             if id_refused(kernel.machine, region):
-                self._refuse(REFUSED, "id out of range")
+                self.refuse(REFUSED, "id out of range")
                 return  # sic: slots_lock stays held
             if not region.invalidate_slot:
                 continue
-            r = self._check_memory_region(region, entry)
+            r = self.check_memory_region(region, entry)
             if r:
                 if r == 1:
                     kernel.refused(0, "flagged no-op")
@@ -116,7 +106,9 @@ class ListCall:
                 return
             if entry.change is not DELETE and entry.change is not MOVE:
                 kernel.warn("flagged entry is neither DELETE nor MOVE")
-            yield from self._prepare_memslot(entry, is_move_delete=True)
+            entry.is_move_delete = True
+            yield from self.prepare_memslot(entry)
+            entry.is_move_delete = False
             if self.r < 0:
                 kernel.unlock_slots()
                 return
@@ -149,7 +141,8 @@ class ListCall:
                 as_to_swap[as_id] = True
             else:
                 kernel.damaged("out-of-bounds", None)  # sic: the index is not tested
-            yield from self._set_memory_region(region, entry)
+            entry.batch = True
+            yield from self.set_memory_region(region, entry)
             if self.r < 0:
                 return  # sic: nothing is undone
             yield UNLOCKED
@@ -168,91 +161,12 @@ class ListCall:
                 yield PUBLISHED
                 kernel.lock_arch()
                 as_to_swap[as_id] = False
-            self._finish_memslot(entry)
+            self.finish_memslot(entry)
         kernel.unlock_arch()
         kernel.unlock_slots()
 
-    def _set_memory_region(self, region: Region, entry: BatchEntry) -> Pauses:
-        """kvm_set_memory_region, __kvm_set_memory_region and kvm_set_memslot with batch set; leaves its answer in r."""
-        kernel = self.kernel
-        kernel.lock_slots()
-        if entry.old is None and entry.new is None and entry.invalid is None:
-            r = self._check_memory_region(region, entry)
-            if r:
-                # sic: a no-op keeps `old` and change CREATE, which the third pass takes at its word
-                self.r = min(r, 0)
-                kernel.unlock_slots()
-                return
-        yield from self._prepare_memslot(entry, is_move_delete=False)
-        if self.r < 0:
-            kernel.unlock_slots()
-            return
-        if entry.change is DELETE or entry.change is MOVE:
-            kernel.replace(entry.invalid, entry.new)
-        else:
-            kernel.replace(entry.old, entry.new)
-        kernel.unlock_arch()  # sic: what was prepared is published later, without the lock in between
-        kernel.unlock_slots()
-
-    def _check_memory_region(self, region: Region, entry: BatchEntry) -> int:
-        """0, 1 or -errno: kvm_check_memory_region (patch 5), looking at the inactive set (patch 8)."""
-        kernel = self.kernel
-        why = refusal(kernel.machine, region)
-        if why is not None:
-            kernel.refused(REFUSED, why)
-            return -REFUSED
-        if self.batch_is_null:
-            raise Oops("null-dereference")
-        return kernel.classify(region, kernel.inactive(region.slot >> 16), entry)
-
-    def _prepare_memslot(self, entry: BatchEntry, *, is_move_delete: bool) -> Pauses:
-        """kvm_prepare_memslot (patches 4, 7, 9). slots_arch_lock stays held, but for a flagged DELETE or MOVE."""
-        kernel = self.kernel
-        old, new, change = entry.old, entry.new, entry.change
-        self.r = 0
-        invalid_slot = None
-        kernel.lock_arch()
-        if change is DELETE or change is MOVE:
-            assert old is not None
-            if entry.invalid is None:
-                invalid_slot = kernel.new_invalid(old)
-                if invalid_slot is None:
-                    self._refuse(ENOMEM, "no INVALID copy")
-                    kernel.unlock_arch()
-                    return
-                entry.invalid = invalid_slot
-                kernel.invalidate(old, invalid_slot)
-                if not is_move_delete:
-                    kernel.mishap("early-publish", "in the second pass")
-                yield PUBLISHED
-                kernel.reacquire(old, invalid_slot)
-                kernel.replace(old, invalid_slot)  # patch 7: `old` is in no set from here on
-            if is_move_delete:
-                kernel.unlock_arch()
-                return
-        self.r = kernel.prepare_region(old, new, change)
-        if not self.r:
-            return  # sic: in the first pass, for an entry flagged by mistake, too
-        if change is DELETE or change is MOVE:
-            # sic: the rollback of before patch 7. For a flagged entry invalid_slot was never set here: NULL,
-            # as the kernel's compilers initialise it.
-            assert old is not None
-            kernel.swap(old.slot.as_id)
-            yield PUBLISHED
-            kernel.replace(invalid_slot, old)
-            kernel.kfree(invalid_slot)
-        else:
-            kernel.unlock_arch()
-
-    def _finish_memslot(self, entry: BatchEntry) -> None:
-        """kvm_finish_memslot (patch 4): the change once more, in the set that is inactive now; then commit."""
-        kernel = self.kernel
-        change = entry.change
-        if change is CREATE:
-            kernel.replace(None, entry.new)
-        elif change is FLAGS_ONLY:
-            kernel.replace(entry.old, entry.new)
-        else:
-            kernel.replace(entry.invalid, entry.new)
-            kernel.kfree(entry.invalid)
-        kernel.commit(entry.old, entry.new, change)
+    def check_memory_region(self, region: Region, entry: BatchEntry) -> int:
+        """The same, where the entry may be NULL."""
+        if self.batch_is_null and refusal(self.kernel.machine, region) is None:
+            raise Oops("null-dereference")  # kvm_prepare_batch writes to the entry
+        return super().check_memory_region(region, entry)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from engines.simulated.ended import Ended, Hung, Oops
 from engines.simulated.linked import LinkedMemslots
 from engines.simulated.objects import Area, Memslots, SlotObject, named
+from engines.simulated.published import Published
 from memslots.machine import Machine
-from memslots.outcome import Change, Event, Publication
+from memslots.outcome import Change, Event
 from memslots.slot import Slot, SlotSet, SlotSets
 from memslots.uapi import (
     KVM_MEMSLOT_INVALID,
@@ -22,7 +23,7 @@ _UPDATE_IN_PROGRESS = 1 << 63
 class BatchEntry:
     """struct kvm_internal_memory_region_list: what one request works with. Zeroed, so `change` is CREATE (sic)."""
 
-    __slots__ = ("asked", "change", "invalid", "new", "old")
+    __slots__ = ("asked", "batch", "change", "invalid", "is_move_delete", "new", "old")
 
     def __init__(self) -> None:
         # What was asked for, as far as it was looked at: for events; the kernel has no such field.
@@ -31,6 +32,10 @@ class BatchEntry:
         self.new: SlotObject | None = None
         self.invalid: SlotObject | None = None
         self.change = Change.CREATE
+        self.batch = False
+        """Patch 9: what is edited will be published later, with the rest of a list."""
+        self.is_move_delete = False
+        """Patch 9: the first pass is at work on it."""
 
 
 class Misused(Exception):
@@ -52,7 +57,9 @@ class Vm:
         self.slots_arch_lock = False
         self.nr_memslot_pages = 0
         self.publications = 0
-        self.published: list[Publication] = []
+        self.published: Published | None = None
+        self.inhibited = False
+        """Whether readers are kept out, as QEMU does it."""
         self.allocated: list[SlotObject] = []
         self.bitmaps: list[Area] = []
         self.arrays: list[Area] = []
@@ -136,7 +143,8 @@ class Vm:
         # synchronize_srcu_expedited: from here on no reader holds the previous set.
         published.generation = generation + len(self.sets)
         self.publications += 1
-        self.published.append(Publication(as_id, _walk(published)))
+        if self.published is not None and not self.published.too_much:
+            self.published.add(as_id, _walk(published), self.inhibited)
 
     # -- locks -----------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ import pytest
 from engines.simulated.engines import RfcV1, Serial
 from engines.simulated.kernel import Kernel
 from engines.simulated.objects import Area, SlotObject
-from engines.simulated.rfc_v1 import PUBLISHED, ListCall
+from engines.simulated.rfc_v1 import ListCall
 from engines.simulated.serial import set_memory_region
+from engines.simulated.series import PUBLISHED
 from memslots.case import Case
 
 CaseOf = Callable[..., Case]

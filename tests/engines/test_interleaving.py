@@ -9,8 +9,9 @@ import pytest
 from engines.simulated.ended import Ended, Hung
 from engines.simulated.engines import Serial
 from engines.simulated.kernel import Kernel
-from engines.simulated.rfc_v1 import PUBLISHED, UNLOCKED, ListCall
+from engines.simulated.rfc_v1 import ListCall
 from engines.simulated.serial import set_memory_region
+from engines.simulated.series import PUBLISHED, UNLOCKED
 from memslots.case import Case
 from memslots.slot import SlotSets
 

@@ -25,11 +25,13 @@ from engines.simulated.engines import Serial
 from engines.simulated.plain import PlainVm
 from fuzz.choices import drawn_choices
 from fuzz.grammar import case_of as drawn_case
+from fuzz.trial import Trial
 from memslots.case import Case
 from memslots.errors import BadCase, Missing, Unfit
 from memslots.machine import PROFILES, Machine, machine_of
 from memslots.outcome import Outcome
 from memslots.region import Region
+from oracles.policy import Policy
 
 SHOWN = ("ended", "value", "errno", "entry_errnos", "before", "active", "at_first_refusal")
 HOUSE = Path(__file__).parent.parent.parent
@@ -201,6 +203,39 @@ def test_a_request_goes_to_the_kernel_only_if_it_cannot_allocate_much(region: Re
     assert rehearsal.may_go(region) == (region.memory_size <= MOST_PAGES * 4096)
 
 
+BEYOND = "gpa=0x10000000000000 size=0x7fffffff000 hva=0x0"
+"""Behind the last gfn of every machine: EINVAL, and the dirty bitmap is allocated before that is seen."""
+
+
+@pytest.mark.parametrize(
+    ("machine", "host", "entry"),
+    [
+        ("linux-6.18 readonly=0", "linux-6.18", f"slot=0 flags=LOG_DIRTY_PAGES|READONLY {BEYOND}"),
+        ("linux-6.18 user_slots=8", "linux-6.18", f"slot=9 flags=LOG_DIRTY_PAGES {BEYOND}"),
+        ("linux-6.18", "linux-6.1", f"slot=1:0 flags=LOG_DIRTY_PAGES {BEYOND}"),
+    ],
+)
+def test_what_only_the_case_s_machine_is_certain_to_refuse_does_not_go(
+    wrong_kernel: type["WrongKernel"],
+    case_of: Callable[..., Case],
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    host: str,
+    entry: str,
+) -> None:
+    """Both answer EINVAL to it: the one to a field, the host to the last gfn of a CREATE. Nor does it the other way."""
+    sent: list[Region] = []
+    wrong_kernel.wrong = lambda model, region: sent.append(region)
+    ours, theirs = (case_of(f"machine {each}", f"apply {entry}") for each in (machine, host))
+    engine = IoctlSerial()
+    for case, there in ((ours, theirs.machine), (theirs, ours.machine)):
+        monkeypatch.setattr(kvm, "this_host", lambda path, there=there: Host("6.1.0-wrong", there, False, False))
+        with pytest.raises(Unfit, match="entry 0: memory_size=0x7fffffff000: expected at most 1024 pages"):
+            engine.apply(case)
+    engine.close()
+    assert sent == []
+
+
 class WrongKernel:
     """A VM whose kernel goes wrong at one request: it answers otherwise, or changes otherwise, than Linux."""
 
@@ -256,11 +291,62 @@ def test_a_kernel_that_does_otherwise_than_it_says_is_read_back(
     engine = IoctlSerial()
     right = engine.apply(case)
     wrong_kernel.wrong = wrong
+    assert [vm.closed for vm in wrong_kernel.made] == [False], "a sound VM is kept"
     outcome = engine.apply(case)
+    assert [vm.closed for vm in wrong_kernel.made] == [True]
     engine.close()
     [before], [after] = right.active[0][1:], outcome.active[0][1:]
     assert after == before._replace(flags=1)
-    assert [vm.closed for vm in wrong_kernel.made] == [True]
+
+
+GIVEN_TWO = tuple(line.replace("apply", "given") for line in CREATE_TWO)
+
+
+def test_a_kernel_that_goes_wrong_over_given_is_read_back_before_the_list(
+    wrong_kernel: type[WrongKernel], case_of: Callable[..., Case]
+) -> None:
+    wrong_kernel.wrong = lambda model, region: (
+        model.set_memory_region(region._replace(flags=1)) if region.slot == 1 else None
+    )
+    engine = IoctlSerial()
+    outcome = engine.apply(case_of(*GIVEN_TWO, "apply slot=0 size=0"))
+    engine.close()
+    assert [slot.flags for slot in outcome.before[0]] == [0, 1]
+    assert [slot.flags for slot in outcome.active[0]] == [1]
+
+
+def test_a_kernel_that_accepts_what_given_must_not_hold_is_given_nothing_large(
+    wrong_kernel: type[WrongKernel], case_of: Callable[..., Case]
+) -> None:
+    """Slot 1 over slot 0: Linux refuses it. This kernel does not, and may not refuse to resize slot 0 either."""
+    sent: list[Region] = []
+
+    def wrong(model: PlainVm, region: Region) -> int | None:
+        sent.append(region)
+        return 0 if region.slot == 1 else None
+
+    wrong_kernel.wrong = wrong
+    engine = IoctlSerial()
+    over = CREATE_TWO[0].replace("apply slot=0", "given slot=1")
+    with pytest.raises(Unfit, match="entry 0: memory_size=0x401000"):
+        engine.apply(case_of(GIVEN_TWO[0], over, "apply slot=0 gpa=0x0 size=0x401000 hva=0x10000"))
+    engine.close()
+    assert [region.slot for region in sent] == [0, 1]
+
+
+def test_a_kernel_that_refuses_given_alone_is_a_finding_and_no_bad_input(
+    wrong_kernel: type[WrongKernel], case_of: Callable[..., Case]
+) -> None:
+    wrong_kernel.wrong = lambda model, region: 12 if region.slot == 1 else None
+    engine = IoctlSerial()
+    case = case_of(*GIVEN_TWO, "apply slot=2 gpa=0x2000 size=0x1000 hva=0x30000")
+    verdict = Trial(Serial(), engine, Policy.PREFIX).verdict(case)
+    with pytest.raises(RefusedGiven, match=r"given 1: .*EINVAL"):
+        engine.apply(case_of(GIVEN_TWO[0], "given slot=7 size=0", "apply slot=2 size=0"))
+    engine.close()
+    assert [slot.id for slot in verdict.outcome.before[0]] == [0]
+    assert [slot.id for slot in verdict.outcome.active[0]] == [0, 2]
+    assert [finding.bucket for finding in verdict.findings] == ["final_slots ok ok nowhere"]
 
 
 def test_a_kernel_that_refuses_what_linux_accepts_is_believed(

@@ -2,27 +2,31 @@
 """The list ioctl of a kernel that may go wrong over it: every ending is an outcome, and no more is vouched for."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from errno import EIO, ENOTTY
+from errno import EIO, ENOMEM, ENOTTY
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from engines.protocol import RefusedGiven
+from engines.real import kvm_list, watched
 from engines.real.host import Host
 from engines.real.kvm_list import IoctlList
 from engines.real.list_limits import MOST_BYTES
 from engines.real.list_vm import ListVm, ThisKvm, packed_list
 from engines.real.permission import DISPOSABLE, GUEST, granted
-from engines.real.watched import Failed
+from engines.real.watched import Failed, Watched, Work
 from engines.simulated.engines import Serial
+from fuzz.campaign import Campaign
 from fuzz.choices import drawn_choices
+from fuzz.findings import Findings
 from fuzz.grammar import case_of as drawn_case
 from fuzz.trial import Trial
 from memslots.case import Case
-from memslots.errors import Missing, Unfit, Withheld
+from memslots.errors import Missing, RefusedHere, Unfit, Withheld
 from memslots.outcome import UNSEEN, Outcome
 from memslots.region import Region
 from memslots.uapi import KVM_MEMSLOT_INVALID
@@ -191,6 +195,111 @@ def test_what_the_log_says_belongs_to_the_case(made: Made, grow: Case) -> None:
     assert engine.apply(grow).warned is False, "what was said between two cases is nobody's"
 
 
+WARNING = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
+WARNS = ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)")
+LOCKDEP = "WARNING: bad unlock balance detected!"
+
+
+def told_in_phases(outcome: Outcome) -> list[tuple[str, str, str]]:
+    return [(event.phase, event.kind, event.detail) for event in outcome.mishaps or ()]
+
+
+def test_what_the_log_says_of_given_is_not_the_call_s(made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `given` speak, not those that a list is made of here, nor what comes then."""
+    does, list_does = WreckedVm.set_memory_region, WreckedVm.set_list
+
+    def warns(vm: WreckedVm, region: Region) -> int:
+        if not vm.lists:
+            vm.kvm.say(WARNING)
+        return does(vm, region)
+
+    def set_list(vm: WreckedVm, packed: bytearray) -> int:
+        vm.lists += 1
+        return list_does(vm, packed)
+
+    monkeypatch.setattr(WreckedVm, "set_memory_region", warns)
+    monkeypatch.setattr(WreckedVm, "set_list", set_list)
+    engine, kvm = made()
+    outcome = engine.apply(grow)
+    assert (outcome.warned, told_in_phases(outcome)) == (False, [("given", *WARNS)])
+    assert findings(engine, grow) == []
+    kvm.goes_wrong = lambda vm: vm.kvm.say(WARNING.replace("c:1 ", "c:2 "))
+    outcome = engine.apply(grow)
+    assert outcome.warned is True
+    assert told_in_phases(outcome) == [("given", *WARNS), ("", "warn", WARNS[1].replace(":1", ":2"))]
+    [finding] = Trial(Serial(), engine, Policy.PREFIX).verdict(grow).findings
+    assert finding.bucket == "invariants warned ok ok UNKNOWN warn"
+
+
+@pytest.mark.parametrize("when", ["when_read", "at_close"])
+def test_what_the_log_says_after_the_call_is_told_as_such(made: Made, grow: Case, when: str) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        def speaks() -> None:
+            setattr(vm, when, lambda: None)
+            vm.kvm.say(WARNING, LOCKDEP)
+
+        setattr(vm, when, speaks)
+        if when == "at_close":
+            vm.kvm.say("a line that means nothing, so that the VM is not kept")
+
+    engine, _ = made(goes_wrong)
+    outcome = engine.apply(grow)
+    assert (outcome.ended, outcome.warned, outcome.dangling) == ("returned", False, None)
+    expected = [("afterwards", *WARNS), ("afterwards", "log", "bad unlock balance detected")]
+    assert told_in_phases(outcome) == expected
+
+
+class Unkillable(Watched):
+    """A child that the kernel holds, as far as its parent can tell."""
+
+    pids: list[int]
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work, kill=lambda pid, number: None)
+        self.pids.append(self.pid)
+
+    def close(self) -> bool:
+        ended = super().close()
+        if not ended:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        return ended
+
+
+@pytest.fixture
+def unkillable(monkeypatch: pytest.MonkeyPatch) -> type[Unkillable]:
+    monkeypatch.setattr(kvm_list, "Watched", Unkillable)
+    monkeypatch.setattr(watched, "_DIE_SECONDS", 0.05)
+    Unkillable.pids = []
+    return Unkillable
+
+
+def test_a_task_that_was_given_up_is_not_the_next_case_s(unkillable: type[Unkillable], made: Made, grow: Case) -> None:
+    """The kernel speaks of a task that hangs after two minutes, and of the one that it is about at once."""
+    engine, kvm = made(hangs)
+    assert engine.apply(grow).ended == "hung"
+    [pid] = unkillable.pids
+    late = [
+        f"INFO: task python:{pid} blocked for more than 120 seconds.",
+        f"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [python:{pid}]",
+    ]
+    kvm.goes_wrong = lambda vm: vm.kvm.say(*late, f"INFO: task python:{pid}1 blocked for more than 120 seconds.")
+    outcome = engine.apply(grow)
+    assert outcome.ended == "returned"
+    assert told_in_phases(outcome) == [("", "log", f"INFO: task python:{pid}1 blocked for more than 120 seconds")]
+
+
+def test_so_many_tasks_that_hang_are_enough(
+    unkillable: type[Unkillable], made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm_list, "_MOST_STUCK", 2)
+    engine, _ = made(hangs)
+    assert [engine.apply(grow).ended for _ in range(2)] == ["hung"] * 2
+    assert len(unkillable.pids) == 2
+    with pytest.raises(Missing, match="since 2 tasks hang in it that cannot be killed"):
+        engine.apply(grow)
+
+
 def test_damage_is_an_outcome_and_the_kernel_is_suspect(made: Made, grow: Case) -> None:
     engine, _ = made(lambda vm: vm.kvm.say("BUG: KASAN: double-free or invalid-free in kfree+0x1/0x2"))
     outcome = engine.apply(grow)
@@ -265,6 +374,22 @@ def test_a_kernel_that_contradicts_itself_is_not_believed(made: Made, grow: Case
     assert findings(engine, grow) == ["invariants corrupt"]
 
 
+def test_a_vm_in_which_a_question_of_ours_has_stayed_is_not_used_again(
+    made: Made, case_of: Callable[..., Case]
+) -> None:
+    """One set has the slot elsewhere, where no reader looks: what is granted there stays."""
+
+    def goes_wrong(vm: WreckedVm) -> int:
+        vm.sets[1 - vm.looked_at[1]].set_memory_region(Region(1 << 16, 0, 0x20000, 0x4000, 0x10000))
+        return vm.lists
+
+    engine, _ = made(goes_wrong)
+    case = case_of(MACHINE_LINE, "given slot=1:0 gpa=0x10000 size=0x4000 hva=0x10000", "apply slot=7 size=0")
+    outcome = engine.apply(case)
+    assert (outcome.value, outcome.corrupt, outcome.active) == (1, True, UNSEEN)
+    assert engine.apply(case).value == 1, "another VM"
+
+
 def test_a_kernel_that_dies_when_it_is_asked_what_is_left_is_corrupt(made: Made, grow: Case) -> None:
     def goes_wrong(vm: WreckedVm) -> None:
         def dies() -> None:
@@ -295,6 +420,25 @@ def test_a_given_region_that_is_refused_is_bad_input(made: Made, case_of: Callab
     engine, _ = made()
     with pytest.raises(RefusedGiven, match=r"given 1: .*EEXIST"):
         engine.apply(case_of(MACHINE_LINE, GIVEN, "given slot=1 gpa=0x0 size=0x1000 hva=0x0", "list nent=0"))
+    assert engine.apply(grow).value == 0
+
+
+def test_a_given_region_that_this_kernel_alone_refuses_is_news_of_it(
+    made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A campaign says so once, counts the case among those that were left out, and goes on."""
+    engine, _ = made()
+    monkeypatch.setattr(WreckedVm, "set_memory_region", lambda vm, region: ENOMEM)
+    with pytest.raises(RefusedHere, match=r"given 0: this kernel refuses it \(ENOMEM\), and the model accepts it"):
+        engine.apply(grow)
+    store = Findings(tmp_path / "findings", {})
+    campaign = Campaign(Trial(Serial(), engine, Policy.PREFIX), store, "worker")
+    assert [campaign.observe(grow) for _ in range(2)] == [None, None]
+    campaign.flush()
+    store.close()
+    assert capsys.readouterr().err.count("given 0: this kernel refuses it (ENOMEM)") == 1
+    monkeypatch.undo()
+    engine.close()
     assert engine.apply(grow).value == 0
 
 

@@ -8,7 +8,8 @@ import pytest
 from engines.simulated.ended import Oops
 from engines.simulated.engines import RfcV1
 from engines.simulated.kernel import Kernel
-from engines.simulated.rfc_v1 import PUBLISHED, UNLOCKED, ListCall
+from engines.simulated.rfc_v1 import ListCall
+from engines.simulated.series import PUBLISHED, UNLOCKED
 from memslots.case import Case
 from memslots.outcome import Change
 from memslots.slot import SlotSets

@@ -13,11 +13,12 @@ from engines.real.guest_memory import CODE_OFFSET, SCRATCH_OFFSET, backed, place
 from engines.real.host import Host
 from engines.real.testimony import BUG, ERROR, HOLE, OTHER, RIGHT, Backing, Place, Witnessed, told
 from engines.real.updater import WAYS
-from engines.real.vcpu import Access, Exit, answering
+from engines.real.vcpu import Access, Exit, Vcpu, answering
 from engines.real.witness import Witness
 from engines.simulated.plain import PlainVm
 from memslots.case import Case
 from memslots.errors import Unfit
+from tests.engines.wrong_way import LeavesOther
 
 SPLIT = (
     "given slot=0 gpa=0x100000 size=0x4000 hva=0x100000000000",
@@ -57,11 +58,39 @@ def test_one_at_a_time_a_vcpu_loses_memory_that_is_there_before_and_after(
 
 
 def test_with_the_vcpu_kept_out_nothing_is_lost(host: Host, case_of: Callable[..., Case]) -> None:
+    """Each access is before the list or after it, and judged by what stands there then."""
     testimony = watched(case_of(*SPLIT), "inhibited", lambda t: t.rounds < 300)
     assert testimony.rounds >= 300
     assert testimony.bugs == 0
-    assert sum(testimony.counts.values()) > 100, "the vCPU was at work"
+    assert testimony.during == 0
+    assert testimony.outside > 100, "the vCPU was at work"
     assert not testimony.lost
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_what_stands_after_the_list_is_held_to_it(host: Host, case_of: Callable[..., Case], longer: bool) -> None:
+    """Not to what is right before it: the page that should have gone is the one that was there."""
+    with Witness(case_of(*SPLIT)) as witness:
+        testimony = witness.watch(LeavesOther(longer), lambda t: not t.wrong_outside and t.rounds < MOST_ROUNDS)
+    assert testimony.wrong_outside == testimony.bugs > 0
+    assert testimony.outside > testimony.wrong_outside
+    assert testimony.during == 0
+
+
+def test_runs_that_were_interrupted_are_counted(
+    host: Host, case_of: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Vcpu.read
+    reads = 0
+
+    def interrupted(vcpu: Vcpu, guest_phys_addr: int) -> Access:
+        nonlocal reads
+        reads += 1
+        return read(vcpu, guest_phys_addr)._replace(retries=3)
+
+    monkeypatch.setattr(Vcpu, "read", interrupted)
+    testimony = watched(case_of(*SPLIT), "inhibited", lambda t: t.rounds < 5)
+    assert testimony.retries >= 3 * reads > 0
 
 
 def test_memory_that_is_not_there_before_or_after_may_be_gone(host: Host, case_of: Callable[..., Case]) -> None:
@@ -70,7 +99,12 @@ def test_memory_that_is_not_there_before_or_after_may_be_gone(host: Host, case_o
         "given slot=0 gpa=0x100000 size=0x2000 hva=0x100000000000",
         "apply slot=1 gpa=0x102000 size=0x2000 hva=0x200000000000",
     )
-    testimony = watched(case, "serial", lambda t: t.rounds < 200)
+
+    def go_on(so_far: Witnessed) -> bool:
+        seen = so_far.counts["read", HOLE] and so_far.counts["read", RIGHT]
+        return so_far.rounds < 200 or (not seen and so_far.rounds < MOST_ROUNDS)
+
+    testimony = watched(case, "serial", go_on)
     assert testimony.bugs == 0
     assert testimony.counts["read", HOLE] > 0
     assert testimony.counts["read", RIGHT] > 0
@@ -81,7 +115,12 @@ def test_a_read_only_slot_takes_no_writes_and_that_is_no_bug(host: Host, case_of
         "given slot=0 gpa=0x100000 size=0x1000 hva=0x100000000000 flags=READONLY",
         "apply slot=0 gpa=0x100000 size=0x1000 hva=0x100000000000 flags=READONLY|LOG_DIRTY_PAGES",
     )
-    testimony = watched(case, "serial", lambda t: t.rounds < 100)
+
+    def go_on(so_far: Witnessed) -> bool:
+        seen = so_far.counts["write", HOLE] and so_far.counts["fetch", RIGHT]
+        return so_far.rounds < 100 or (not seen and so_far.rounds < MOST_ROUNDS)
+
+    testimony = watched(case, "serial", go_on)
     assert testimony.bugs == 0
     assert testimony.counts["write", HOLE] > 0
     assert testimony.counts["fetch", RIGHT] > 0
@@ -114,8 +153,13 @@ def test_a_slot_that_moves_over_itself_is_gone_for_an_emulated_vcpu_alone(
     )
     with Witness(case) as witness:
         emulated = witness.emulated
-    most = MOST_ROUNDS if emulated else 100
-    testimony = watched(case, "serial", lambda t: not every_kind_of_bug(t) and t.rounds < most)
+
+    def go_on(so_far: Witnessed) -> bool:
+        seen = so_far.counts["read", RIGHT] > 0 and (every_kind_of_bug(so_far) or not emulated)
+        # Without emulation nothing must be lost, however long one looks.
+        return (not seen or (not emulated and so_far.rounds < 100)) and so_far.rounds < MOST_ROUNDS
+
+    testimony = watched(case, "serial", go_on)
     assert every_kind_of_bug(testimony) == emulated
     assert set(testimony.lost) <= {0xC0000, 0xC01FE}
     assert not any(seen == OTHER for _, seen in testimony.counts)
@@ -160,7 +204,7 @@ def test_what_a_reader_of_a_real_mode_cpu_cannot_reach_is_said(host: Host, case_
 
 def test_an_error_of_the_updater_is_raised_to_who_watches(host: Host, case_of: Callable[..., Case]) -> None:
     class Broken:
-        keeps_prefix = True
+        keeps_prefix = inhibits = True
 
         def apply(self, *_: object) -> int:
             raise Unfit("broken")

@@ -8,6 +8,7 @@ publication exchanges them. The log is a file.
 import os
 import signal
 from collections.abc import Callable
+from errno import EEXIST
 from pathlib import Path
 from struct import unpack_from
 
@@ -25,7 +26,11 @@ _PUBLICATIONS = {Change.CREATE: 1, Change.FLAGS_ONLY: 1, Change.DELETE: 2, Chang
 
 
 class WreckedVm(ListVm):
-    """One VM of such a kernel. `goes_wrong` is called when a list has been applied, and may answer for it."""
+    """One VM of such a kernel. `goes_wrong` is called when a list has been applied, and may answer for it.
+
+    `invalid` are ids of slots that are INVALID, in both sets but for `valid_in`. `when_refused` may give another errno
+    for EEXIST. `phantoms` are addresses where readers find memory nevertheless.
+    """
 
     def __init__(self, kvm: "WreckedKvm") -> None:
         self.kvm = kvm
@@ -33,9 +38,12 @@ class WreckedVm(ListVm):
         self.looked_at = [0 for _ in range(MACHINE.address_spaces)]
         self.lists = 0
         self.invalid: set[int] = set()
+        self.valid_in: PlainVm | None = None
         self.slots_lock = self.slots_arch_lock = False
         self.at_close: Callable[[], object] = lambda: None
         self.when_read: Callable[[], object] = lambda: None
+        self.when_refused: Callable[[int], int] = lambda errno: errno
+        self.phantoms: set[int] = set()
 
     def set_memory_region(self, region: Region) -> int:
         if self.slots_lock:
@@ -45,7 +53,7 @@ class WreckedVm(ListVm):
         asked = ours.asked_by(region)
         errno = ours.set_memory_region(region)
         if errno:
-            return errno
+            return self.when_refused(errno) if errno == EEXIST else errno
         if asked is Change.NO_OP and region.slot in self.invalid:
             asked = Change.FLAGS_ONLY
         if asked is not Change.NO_OP:
@@ -75,7 +83,9 @@ class WreckedVm(ListVm):
         self.when_read()
         page = Slot(0, -1, Gfn(guest_phys_addr // PAGE), 1, 0, 0)
         here = [slot for slot in self.active.sets[0].by_id.values() if slot.overlaps(page)]
-        return any(slot.id not in self.invalid and not slot.flags & 2 for slot in here)
+        invalid = self.invalid if self.active is not self.valid_in else ()
+        there = any(slot.id not in invalid and not slot.flags & 2 for slot in here)
+        return there or guest_phys_addr in self.phantoms
 
     def set_list(self, packed: bytearray) -> int:
         nent, _ = unpack_from("=II", packed)

@@ -2,16 +2,20 @@
 """Calibration: a model that errs is found out, on the smallest sequence; one that does not errs in nothing."""
 
 import subprocess
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from errno import EEXIST, EINVAL
 from pathlib import Path
 from random import Random
 
 import pytest
+from click.testing import CliRunner
 
 from engines.real.host import Host
+from fuzz import calibrate as command
 from fuzz.calibrate import kept_in, summary
 from fuzz.calibration import Calibration, Difference, done_to, drawn_sequence, smallest
+from fuzz.cli import cli
 from fuzz.models import Model, Plain
 from fuzz.replay import surprises
 from memslots.machine import PROFILES, Machine
@@ -83,6 +87,15 @@ def test_a_wrong_answer_is_reduced_to_the_two_requests_that_it_takes(host: Host)
     assert difference.kind == small.kind == "erring CREATE: the model says ok, the kernel EEXIST"
     assert [region.slot for region in small.regions] == [0, 1]
     assert [region.memory_size for region in small.regions] == [4096, 4096]
+
+
+def test_every_model_is_compared_and_not_the_first_alone(host: Host) -> None:
+    calibration = Calibration(models={"plain": Plain, "erring": Forgetful})
+    over = "slots 1\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\napply slot=1 gpa=0x0 size=0x1000 hva=0x0"
+    difference = calibration.compare(parse_case(over.splitlines()).case.apply)
+    calibration.close()
+    assert difference is not None
+    assert difference.kind == "erring CREATE: the model says ok, the kernel EEXIST"
 
 
 def test_slots_that_are_not_as_said_are_a_difference_though_the_answer_is_right(host: Host) -> None:
@@ -159,6 +172,54 @@ def test_the_command_compares_and_counts(host: Host, sameslots: Sameslots) -> No
     assert last.startswith(f"{counted} requests in ")
     assert counted >= 300
     assert "event=calibrate" in ran.stderr
+
+
+def test_the_command_keeps_each_kind_of_difference_and_exits_with_1(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right model stands first; of the others, one errs in an answer and one in names."""
+
+    class Watched(Calibration):
+        """Tells what it found, and whether it was closed."""
+
+        def __init__(self) -> None:
+            super().__init__(models={"plain": Plain, "forgetful": Forgetful, "misnaming": Misnaming})
+            self.found: list[str] = []
+            self.closed = False
+            made.append(self)
+
+        def compare(self, regions: Sequence[Region], *, counted: bool = True) -> Difference | None:
+            difference = super().compare(regions, counted=counted)
+            if counted and difference is not None:
+                self.found.append(difference.kind)
+            return difference
+
+        def close(self) -> None:
+            super().close()
+            self.closed = True
+
+    made: list[Watched] = []
+    monkeypatch.setattr(command, "Calibration", Watched)
+    words = ["calibrate", "--ops", "700", "--seed", "1", "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(cli, words, standalone_mode=False)
+    [calibration] = made
+    assert ran.exception is None
+    assert ran.return_value == 1
+    assert calibration.closed
+    assert calibration.left_out > 0
+    assert f" {calibration.left_out:,} left out, " in ran.stdout
+    kinds = Counter(calibration.found)
+    assert set(kinds) > {
+        "forgetful CREATE: the model says ok, the kernel EEXIST",
+        "misnaming MOVE: ok, and the model calls it FLAGS_ONLY",
+    }
+    files = sorted((tmp_path / "out").iterdir())
+    assert len(files) == len(kinds)
+    for path in files:
+        text = path.read_text()
+        [kind] = [kind for kind in kinds if f"# {kind}\n" in text]
+        assert f"\n{kind}: {kinds[kind]:,} times; the smallest that shows it, {path}:\n{text}" in ran.stdout
+        assert f'kind="{kind}" file={path} event=difference' in ran.stderr
 
 
 def test_ctrl_c_ends_it_with_its_counts(host: Host, started: Callable[..., subprocess.Popen[str]]) -> None:

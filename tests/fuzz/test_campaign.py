@@ -20,11 +20,12 @@ from fuzz.grammar import case_of
 from fuzz.record import buckets_on_record
 from fuzz.replay import surprises
 from fuzz.signature import changes_of, short_name, signature_of
-from fuzz.trial import Trial
+from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import parse_case, read_case
 from oracles.policy import Policy
+from reducers.reduce import reduced
 
 TRIAL = Trial(Serial(), RfcV1())
 SETTINGS = {"engine": "rfc-v1", "reference": "serial", "policy": "atomic"}
@@ -129,12 +130,16 @@ def test_a_mismatch_raises_where_that_is_asked_for_and_is_kept_first(tmp_path: P
     assert len(opened(tmp_path).records()) == 1
 
 
+SEVERAL_BUCKETS = """\
+given slot=0 gpa=0x0 size=0x1000 hva=0x0
+given slot=1 gpa=0x1000 size=0x1000 hva=0x1000
+apply slot=0 size=0 invalidate
+apply slot=0 gpa=0x0 size=0x2000 hva=0x0"""
+
+
 def test_every_bucket_of_a_case_is_counted_and_reduced(tmp_path: Path) -> None:
     """One cause, several findings: what hides behind another today may have a cause of its own tomorrow."""
-    several = case(
-        "given slot=0 gpa=0x0 size=0x1000 hva=0x0\ngiven slot=1 gpa=0x1000 size=0x1000 hva=0x1000\n"
-        "apply slot=0 size=0 invalidate\napply slot=0 gpa=0x0 size=0x2000 hva=0x0\n"
-    )
+    several = case(SEVERAL_BUCKETS)
     running = campaign(tmp_path)
     running.observe(several)
     running.flush()
@@ -142,6 +147,26 @@ def test_every_bucket_of_a_case_is_counted_and_reduced(tmp_path: Path) -> None:
     assert len(expected) == 4
     assert {sighting.bucket for sighting in opened(tmp_path).sightings()} == expected
     assert {record.bucket for record in opened(tmp_path).records()} == expected
+
+
+def test_reductions_try_no_list_twice_and_keep_what_each_alone_would_keep(tmp_path: Path) -> None:
+    several = case(SEVERAL_BUCKETS)
+    tried: list[Case] = []
+
+    class Counting(Trial):
+        def verdict(self, case: Case) -> Verdict:
+            tried.append(case)
+            return super().verdict(case)
+
+    running = Campaign(Counting(Serial(), RfcV1()), Findings(tmp_path, SETTINGS), "random", whole=TRIAL)
+    running.observe(several)
+    records = opened(tmp_path).records()
+    assert len(tried) == 1 + len(set(tried[1:]))
+    assert len(tried) < sum(record.calls for record in records)
+    for record in records:
+        alone = reduced(several, shows(TRIAL, record.bucket))
+        assert (signature_of(record.bucket, alone.case), alone.calls) == (record.signature, record.calls)
+        assert read_case(tmp_path / f"{record.name}.slots").case == alone.case
 
 
 def test_a_folder_goes_on_with_its_own_campaign_only(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import cache
+from itertools import islice
 from random import Random
 
 import pytest
@@ -15,7 +16,7 @@ from engines.simulated.boot import at_rest
 from engines.simulated.engines import RfcV1, Serial
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
-from fuzz.choices import CHUNK, bytes_from_choices, choices_from_bytes, drawn_choices
+from fuzz.choices import CHUNK, LISTS_OF_A_STATE, bytes_from_choices, choices_from_bytes, drawn, drawn_choices
 from fuzz.grammar import MACHINES, NENTS, case_of
 from fuzz.layout import BASE, GESTURE, GESTURE_FIELDS, GIVEN, HEAD_FIELDS, NPAGES, REST, SLOT, spread, spread_head
 from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
@@ -58,10 +59,32 @@ def test_bytes_spell_the_choices_they_were_made_of(choices: list[int]) -> None:
 
 def test_the_same_seed_draws_the_same_cases() -> None:
     def draw() -> list[Case]:
-        rng = Random(7)
-        return [case_of(drawn_choices(rng)) for _ in range(200)]
+        return [case_of(choices) for choices in islice(drawn(Random(7)), 200)]
 
     assert draw() == draw()
+
+
+def test_a_given_state_is_drawn_for_a_few_lists_that_differ() -> None:
+    """And engines find its slots known, though another case may have been tried in between."""
+    cases = [case_of(choices) for choices in islice(drawn(Random(7)), 400 * LISTS_OF_A_STATE)]
+    for i in range(0, len(cases), LISTS_OF_A_STATE):
+        first, *others = cases[i : i + LISTS_OF_A_STATE]
+        assert all(other.given is first.given and other.machine is first.machine for other in others)
+    assert len({(case.given, case.machine) for case in cases}) > 300
+    assert len(set(cases)) > 0.95 * len(cases)
+    headers = [(case.nent, case.header_flags) for case in cases]
+    assert any(header != headers[i + 1] for i, header in enumerate(headers[:-1]) if (i + 1) % LISTS_OF_A_STATE)
+
+
+def test_a_list_does_not_touch_the_state_that_others_begin_with() -> None:
+    """Whether a case is drawn first of its state or after others, it is the same and so is its state."""
+    for choices in islice(drawn(Random(3)), 400):
+        case = case_of(choices)
+        slots = at_rest(case).vm.walk()
+        case_of([*choices, *choices[1:]])
+        again = case_of(choices)
+        assert again == case
+        assert at_rest(again).vm.walk() == at_rest(again).walk == slots
 
 
 def test_one_byte_changes_at_most_two_entries_on_average() -> None:
@@ -269,9 +292,8 @@ def test_the_slots_that_a_drawn_case_begins_with_are_those_that_its_given_leaves
         slots = [(sorted(memslots.by_id.items()), sorted(memslots.by_base.items())) for memslots in vm.sets]
         return slots, [memslots.walk() for memslots in vm.sets], vm.swaps, vm.rollbacks, vm.nr_memslot_pages
 
-    rng = Random(2)
-    for _ in range(CASES):
-        case = case_of(drawn_choices(rng))
+    for choices in islice(drawn(Random(2)), CASES):
+        case = case_of(choices)
         handed_over, walk = at_rest(case)
         applied, walk_of_applied = at_rest(replace(case, machine=replace(case.machine)))
         assert applied is not handed_over

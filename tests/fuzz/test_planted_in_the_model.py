@@ -3,17 +3,19 @@
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
 from types import FrameType
 
 import pytest
 
+from bench.planting import model as planting
 from bench.planting.functions import functions
 from bench.planting.model import (
     CHECKS,
     PACKAGE,
+    NotLookedAt,
     Planted,
     Sequences,
     models_with,
@@ -27,7 +29,7 @@ from engines.real import rehearsal
 from engines.real.host import Host
 from engines.simulated.plain import PlainVm
 from fuzz.calibration import Calibration, drawn_sequence
-from fuzz.models import MODELS
+from fuzz.models import MODELS, Model
 from memslots.machine import DEFAULT_MACHINE, Machine, machine_of
 from memslots.region import Region
 
@@ -84,6 +86,20 @@ def test_no_mutant_is_found_that_is_proved_equivalent(part: int, host: Host, seq
     search = together(equal, sequences, requests=REQUESTS_OF_SURVIVORS)
     assert search.difference is None, search.difference.kind
     assert search.requests >= REQUESTS_OF_SURVIVORS
+
+
+def test_that_none_is_found_is_not_believed_of_who_does_not_look_at_all_of_them(
+    host: Host, sequences: Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hasty(Calibration):
+        """Compares the first model alone."""
+
+        def __init__(self, models: dict[str, Callable[[Machine], Model]]) -> None:
+            super().__init__(models=dict(list(models.items())[:1]))
+
+    monkeypatch.setattr(planting, "Calibration", Hasty)
+    with pytest.raises(NotLookedAt, match="the last one is wrong by design"):
+        together(surviving_here(host)[:2], sequences, requests=100)
 
 
 OTHER_MACHINES = {

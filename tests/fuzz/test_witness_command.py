@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`sameslots witness`: a table, an exit code that tells whether the bug was seen, and an end at Ctrl-C."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
 from engines.real.host import Host
+from engines.real.updater import WAYS
+from fuzz.witness_command import witness
+from tests.engines.wrong_way import LeavesOther
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 SPLIT = str(Path(__file__).parent.parent.parent / "docs" / "examples" / "split.slots")
@@ -25,6 +32,37 @@ def test_the_bug_is_the_exit_code(host: Host, sameslots: Sameslots) -> None:
     gone = sameslots("witness", SPLIT, "--apply", "inhibited", "--rounds", "200")
     assert gone.returncode == 0, gone.stdout + gone.stderr
     assert "not as before" not in gone.stdout
+
+
+def test_what_is_wrong_between_the_lists_is_the_exit_code_too(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WAYS, "inhibited", lambda: LeavesOther(longer=False))
+    words = [SPLIT, "--apply", "inhibited", "--rounds", "200"]
+    ran = CliRunner().invoke(witness, words, standalone_mode=False)
+    assert ran.exception is None
+    assert ran.return_value == 1
+    wrong = re.search(r"^between the lists: ([\d,]+) accesses, ([\d,]+) wrong; ", ran.stdout, re.MULTILINE)
+    assert wrong is not None
+    accesses, others = (int(number.replace(",", "")) for number in wrong.groups())
+    assert accesses > others > 0
+
+
+@pytest.mark.parametrize("way", ["serial", "inhibited"])
+def test_nothing_seen_is_not_nothing_wrong(host: Host, sameslots: Sameslots, way: str) -> None:
+    ran = sameslots("witness", SPLIT, "--apply", way, "--time", "0")
+    assert ran.returncode == 2
+    assert "applied 0 times" in ran.stdout
+    assert "sameslots: the vCPU has seen nothing " in ran.stderr
+    assert ran.stderr.endswith(": expected more --time or --rounds\n")
+
+
+def test_a_list_that_takes_all_memory_away_can_show_nothing(host: Host, sameslots: Sameslots, tmp_path: Path) -> None:
+    path = tmp_path / "x.slots"
+    path.write_text("slots 1\ngiven slot=0 gpa=0x100000 size=0x1000 hva=0x100000000000\napply slot=0 size=0\n")
+    ran = sameslots("witness", path, "--rounds", "5")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines()[-1] == (
+        f"sameslots: {path}: no page has memory before the list and after it: nothing is there that it could lose"
+    )
 
 
 def test_ctrl_c_ends_it_with_its_table(host: Host, started: Callable[..., subprocess.Popen[str]]) -> None:
