@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.planting.figures import Row, lines, tables, with_tables
-from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, enumerated, random
+from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, atheris, enumerated, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -22,13 +22,11 @@ from fuzz.progress import Progress
 
 PAGE = HOUSE / "docs" / "detection.md"
 LINES = HOUSE / "docs" / "detection.tsv"
-BACKENDS: dict[str, Callable[[], Listed | Atheris]] = {
+BACKENDS: dict[str, Callable[[str], Listed | Atheris]] = {
     "random": random,
-    "atheris": Atheris,
+    "atheris": atheris,
     "enumerate": enumerated,
 }
-EACH: dict[str, int] = {}
-"""Of how many mistakes, in the order of the text, a backend looks for one, where it cannot be given all."""
 INTERRUPTED = 130
 
 
@@ -57,11 +55,11 @@ def _look(
     subject: str, backend: str, every: list[Planted], proved: set[str], notebook: Notebook, processes: int
 ) -> None:
     """Look for all mistakes of an engine that are not in the notebook yet."""
-    asked = [each for each in every[:: EACH.get(backend, 1)] if not each.mutant.proof]
+    asked = [each for each in every if not each.mutant.proof]
     left = [each for each in asked if notebook.get(backend, each.name) is None]
     if not left:
         return
-    hunter = BACKENDS[backend]()
+    hunter = BACKENDS[backend](subject)
     with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
         hunter.prepare(left)
         tasks = [(each, EXECUTIONS_OF_PROVED if each.name in proved else EXECUTIONS) for each in left]

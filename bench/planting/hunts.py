@@ -6,20 +6,25 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
 
 from bench.planting.subjects import Planted
 from bench.planting.trials import Found, Shared, drawn, finding, searched
+from engines.catalogue import engine_named
+from engines.protocol import Engine
 from fuzz.enumeration import Enumeration
 from fuzz.scope import Scope
 from fuzz.trial import Trial
-from memslots.case import Case
+from memslots.case import FAULT_KINDS, Case
 
 SEED = 1
 EXECUTIONS = 20_000
 """What a backend may try for one mistake."""
+FURTHER = 100_000
+"""Up to where random goes on for one that is not found by then."""
 EXECUTIONS_OF_PROVED = 1_000
-"""What it tries for one that is proved equivalent."""
-
+"""What a backend tries for one that is proved equivalent."""
 SCOPE = Scope(entries=3, slots=2, gfns=4, invalidate=(0,))
 """Neither serial nor ideal reads invalidate_slot, but for a value that has no meaning."""
 
@@ -31,13 +36,14 @@ Tell = Callable[[Found], None]
 class Listed:
     """A backend that has one sequence of cases for all mistakes: random, enumerate."""
 
-    def __init__(self, cases: Iterator[Case]) -> None:
+    def __init__(self, cases: Callable[[], Iterator[Case]], further: int = EXECUTIONS) -> None:
         self._cases = cases
+        self._further = further
         self._shared: Shared | None = None
 
     def prepare(self, those: Sequence[Planted]) -> None:
         """Draw the cases and apply the references, once for all of these mistakes."""
-        self._shared = Shared(self._cases, EXECUTIONS)
+        self._shared = Shared(self._cases(), EXECUTIONS)
         for form in {each.form for each in those}:
             self._shared.prepare(form.reference.__name__, form.reference())
         gc.collect()
@@ -45,11 +51,17 @@ class Listed:
 
     def hunt(self, task: Task, tell: Tell) -> None:
         """Tell what finds a mistake."""
-        each, most = task
         assert self._shared is not None
+        each, most = task
         shared, key = self._shared, each.form.reference.__name__
         trial = Trial(shared.remembering(key, each.form.reference()), each.engine())
-        tell(searched(trial, shared.cases[:most], lambda executions: shared.spent(key, executions)))
+        found = searched(trial, shared.cases[:most], lambda executions: shared.spent(key, executions))
+        if not found.oracle and most >= EXECUTIONS and self._further > EXECUTIONS:
+            begin = time.process_time()
+            rest = searched(trial, islice(self._cases(), found.executions, self._further), lambda _: 0.0)
+            took = found.seconds + time.process_time() - begin
+            found = Found(rest.oracle, found.executions + rest.executions, took)
+        tell(found)
 
 
 class Atheris:
@@ -104,16 +116,31 @@ def _quiet() -> None:
     os.close(nowhere)
 
 
-def enumerated() -> Listed:
-    """All lists of a small scope in their order, which begins with the shortest from every given state."""
-    return Listed(_of_a_scope())
-
-
-def _of_a_scope() -> Iterator[Case]:
-    enumeration = Enumeration(SCOPE)
-    return enumeration.cases(0, enumeration.total)
-
-
-def random() -> Listed:
+def random(subject: str) -> Listed:
     """The cases that a campaign draws."""
-    return Listed(drawn(SEED))
+    return Listed(lambda: drawn(SEED), FURTHER)
+
+
+def atheris(subject: str) -> Atheris:
+    """libFuzzer."""
+    return Atheris()
+
+
+def enumerated(subject: str) -> Listed:
+    """The lists of a small scope in their order, each once more for every failure that the sound engine meets.
+
+    That order begins with the shortest, from every given state.
+    """
+    return Listed(lambda: _of_a_scope(engine_named(subject)))
+
+
+def _of_a_scope(engine: Engine) -> Iterator[Case]:
+    enumeration = Enumeration(SCOPE)
+    for case in enumeration.cases(0, enumeration.total):
+        yield case
+        for kind in FAULT_KINDS:
+            for n in count():
+                failing = replace(case, faults=((kind, n),))
+                if not engine.apply(failing).failed:
+                    break
+                yield failing

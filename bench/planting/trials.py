@@ -2,7 +2,7 @@
 """Cases drawn once and judged for any number of engines with a mistake, until a mismatch is found."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from random import Random
 from typing import NamedTuple
@@ -105,11 +105,12 @@ def finding(trial: Trial, case: Case) -> tuple[str, Judged | None]:
     return "", (reference, outcome)
 
 
-def searched(trial: Trial, cases: Sequence[Case], spent: Callable[[int], float]) -> Found:
+def searched(trial: Trial, cases: Iterable[Case], spent: Callable[[int], float]) -> Found:
     """Tries the cases in their order until an oracle finds something."""
     begin = time.process_time()
-    for i, case in enumerate(cases):
+    executions = 0
+    for executions, case in enumerate(cases, 1):
         oracle, _ = finding(trial, case)
         if oracle:
-            return Found(oracle, i + 1, time.process_time() - begin + spent(i + 1))
-    return Found("", len(cases), time.process_time() - begin + spent(len(cases)))
+            return Found(oracle, executions, time.process_time() - begin + spent(executions))
+    return Found("", executions, time.process_time() - begin + spent(executions))
