@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`sameslots calibrate`: does the serial reference say what the kernel of this machine does?"""
 
+import math
 import os
 import time
 from collections import Counter
@@ -43,6 +44,8 @@ def calibrate(ops: int | None, seconds: float | None, seed: int | None, out: Pat
 
     Random sequences, many of them at the limits of a field; after each request the errno and all slots are compared.
     """
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.UsageError("--time: expected a number of seconds")
     if ops is None and seconds is None:
         seconds = 60.0
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -93,7 +96,8 @@ def summary(calibration: Calibration, seconds: float, seed: int, interrupted: bo
     yield f"Linux {host.release}: {numbers}; slots read by {'REGION2' if host.region2 else 'the plain ioctl, undone'}"
     changes = [change for change in Change if any(asked is change for asked, _ in calibration.counts)]
     errnos = sorted({errno for _, errno in calibration.counts})
-    yield f"{'':8}" + "".join(f"{change.name:>12}" for change in changes)
+    if changes:
+        yield f"{'':8}" + "".join(f"{change.name:>12}" for change in changes)
     for errno in errnos:
         cells = "".join(f"{calibration.counts[change, errno]:12,}" for change in changes)
         yield f"{errorcode.get(errno, str(errno)) if errno else 'ok':8}{cells}"

@@ -31,7 +31,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         with watcher.progress, Workers(plan.commands(), plan.out) as workers:
-            workers.watch(watcher.tick, plan.seconds, plan.late_seconds())
+            workers.watch(lambda: watcher.tick(workers.booting()), plan.seconds, plan.late_seconds())
     except KeyboardInterrupt:
         interrupted = True
     except BadInput as error:
@@ -116,8 +116,8 @@ class _Watcher:
         backends = "+".join(plan.backends())  # without atheris, mixed is random alone
         self.progress = Progress("campaign", out=str(plan.out), backends=backends, seed=plan.seed)
 
-    def tick(self) -> None:
-        """Show or log where the campaign is."""
+    def tick(self, booting: int) -> None:
+        """Show or log where the campaign is, and how many guests boot."""
         progress = self.progress
         trials = self._findings.trials() - self._trials
         sightings = self._findings.sightings()
@@ -127,8 +127,11 @@ class _Watcher:
                 progress.news("bucket", bucket=sighting.bucket, trial=sighting.first_trial, by=sighting.backend)
         left = "" if self._plan.seconds is None else f" of {self._plan.seconds:.0f}"
         rate = trials / max(progress.seconds, 0.1)
+        boots = {0: "", 1: "   a guest is booting"}.get(booting, f"   {booting} guests are booting")
         progress.tick(
-            f"{progress.seconds:5.0f}{left} s   {trials:,} trials   {rate:,.0f} a second   {len(sightings)} buckets",
+            f"{progress.seconds:5.0f}{left} s   {trials:,} trials   {rate:,.0f} a second   {len(sightings)} buckets"
+            + boots,
             trials=trials,
             buckets=len(sightings),
+            **({"booting": booting} if booting else {}),
         )

@@ -30,7 +30,7 @@ from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.trial import Trial, policy_for
 from fuzz.where import engines_of, guest_option
-from memslots.errors import BadInput
+from memslots.errors import BadInput, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
 from oracles.policy import Policy
@@ -134,7 +134,10 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
 @guest_option
 @click.option("--junit", type=PATH, help="Write the result as JUnit XML.")
 def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | None, junit: Path | None) -> int:
-    """Check that case files (or folders of them) come out as their expect lines say."""
+    """Check that case files (or folders of them) come out as their expect lines say.
+
+    A file that an engine cannot be given, as a kernel cannot be given faults, is named and left out.
+    """
     if junit is not None:
         write_report(junit, [])  # where nothing can be written is said before the work is done
     engines = engines_of(guest)
@@ -147,6 +150,9 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | No
                 results.append(Replayed(str(path), found))
                 for surprise in found:
                     click.echo(f"{path}: {surprise}")
+            except Unfit as unfit:
+                results.append(Replayed(str(path), left_out=str(unfit)))
+                click.echo(f"left out: {unfit}", err=True)
             except BadInput as error:
                 results.append(Replayed(str(path), error=str(error)))
                 click.echo(f"{error}", err=True)
@@ -156,7 +162,11 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | No
         write_report(junit, results)
     errors = sum(result.error is not None for result in results)
     differing = sum(bool(result.surprises) for result in results)
-    summary = f"{len(results)} replayed: {len(results) - errors - differing} as expected, {differing} not, {errors} bad"
+    left_out = sum(result.left_out is not None for result in results)
+    replayed = len(results) - left_out
+    summary = f"{replayed} replayed: {replayed - errors - differing} as expected, {differing} not, {errors} bad"
+    if left_out:
+        summary += f"; {left_out} left out, for an engine cannot be given them"
     click.echo(f"{summary}, then interrupted" if interrupted else summary)
     if interrupted:
         return INTERRUPTED

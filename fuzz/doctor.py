@@ -19,6 +19,7 @@ SOURCES = Path("/usr/src")
 _KVM_MAIN = Path("virt/kvm/kvm_main.c")
 _PATIENCE = 10.0
 """Seconds that a program may take to say its version."""
+_ONCE_MORE = "it is there, but slow: ask again when this machine is less busy"
 
 
 class Offer(NamedTuple):
@@ -47,6 +48,8 @@ def atheris(interpreter: str = sys.executable) -> Offer:
     there, said = _said([interpreter, "-c", code])
     if there:
         return Offer("atheris", True, f"{said}, {purpose}")
+    if there is None:
+        return Offer("atheris", False, said, f"{purpose}: {_ONCE_MORE}")
     remedy = f"{purpose}: make install (x86-64 Linux alone has it); --backend random does without"
     return Offer("atheris", False, said, remedy)
 
@@ -98,12 +101,17 @@ def program(name: str, programs: Iterable[str], purpose: str, remedy: str) -> Of
         there, said = _said([path, "--version"])
         if there:
             return Offer(name, True, f"{said}, for {purpose}")
+        if there is None:
+            return Offer(name, False, f"{path} {said}", f"for {purpose}: {_ONCE_MORE}")
         found = f"{path} does not say its version: {said}"
     return Offer(name, False, found, f"for {purpose}: {remedy}")
 
 
-def _said(command: list[str]) -> tuple[bool, str]:
-    """The first line that a command prints; or False and why there is none: the last line of its complaint, if any."""
+def _said(command: list[str]) -> tuple[bool | None, str]:
+    """The first line that a command prints; or False and why there is none: the last line of its complaint, if any.
+
+    None where it is not known, for the command takes too long.
+    """
     try:
         ran = subprocess.run(
             command,
@@ -114,7 +122,9 @@ def _said(command: list[str]) -> tuple[bool, str]:
             timeout=_PATIENCE,
             check=False,
         )
-    except (OSError, subprocess.SubprocessError) as error:
+    except subprocess.TimeoutExpired:
+        return None, f"did not answer within {_PATIENCE:g} s"
+    except OSError as error:
         return False, on_one_line(str(error))
     if ran.returncode == 0 and ran.stdout.strip():
         return True, on_one_line(ran.stdout.strip().splitlines()[0])

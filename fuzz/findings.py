@@ -64,7 +64,8 @@ class Findings:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._make(settings)
         except (OSError, sqlite3.Error) as error:
-            raise BadInput(f"{folder}: {error}: expected a folder to keep findings in") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BadInput(f"{folder}: {reason}: expected a folder to keep findings in") from None
 
     def _make(self, settings: Mapping[str, str]) -> None:
         self._database.execute("BEGIN IMMEDIATE")

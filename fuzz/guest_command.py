@@ -75,6 +75,8 @@ def guest(
     The guest sees the files of this machine, and has its own /dev/kvm. Exit code: the command's; 124 if the guest
     hung, 125 if its kernel crashed, 126 if it died without saying why. docs/guest.md has the rest.
     """
+    if command and command[0].startswith("-") and command[0] != "--":
+        raise click.UsageError(f"options stand before KERNEL, and a command behind it: found {command[0]}")
     command = command[1:] if command[:1] == ("--",) else command
     if not command:
         raise click.UsageError("expected a command to run in the guest, such as: replay corpus")

@@ -9,11 +9,12 @@ from xml.etree import ElementTree as ET
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One case file: what was surprising about it, or why it could not be replayed."""
+    """One case file: what was surprising about it, or why it could not be replayed, or why it was left out."""
 
     path: str
     surprises: tuple[str, ...] = ()
     error: str | None = None
+    left_out: str | None = None
 
 
 def write_junit(path: Path, results: Sequence[Replayed]) -> None:
@@ -24,11 +25,14 @@ def write_junit(path: Path, results: Sequence[Replayed]) -> None:
         tests=str(len(results)),
         failures=str(sum(bool(result.surprises) for result in results)),
         errors=str(sum(result.error is not None for result in results)),
+        skipped=str(sum(result.left_out is not None for result in results)),
     )
     for result in results:
         case = ET.SubElement(suite, "testcase", classname="sameslots.replay", name=_printable(result.path))
         if result.error is not None:
             ET.SubElement(case, "error", message=_printable(result.error))
+        elif result.left_out is not None:
+            ET.SubElement(case, "skipped", message=_printable(result.left_out))
         elif result.surprises:
             surprises = [_printable(surprise) for surprise in result.surprises]
             failure = ET.SubElement(case, "failure", message=surprises[0])

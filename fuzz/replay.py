@@ -11,7 +11,7 @@ from engines.protocol import Engines, RefusedGiven
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import CaseFile
-from memslots.errors import BadInput, BadLine
+from memslots.errors import BadInput, BadLine, Unfit
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
 from memslots.outcome import UNSEEN, Outcome
 from memslots.textreader import read_case
@@ -70,7 +70,7 @@ def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
     if isinstance(error, RefusedGiven):
         lines = [lineno for lineno, line in enumerate(file.lines, 2) if line.keyword == "given"]
         return BadInput(f"{path}:{lines[error.index]}: {error}")
-    return BadInput(f"{path}: {error}")
+    return (Unfit if isinstance(error, Unfit) else BadInput)(f"{path}: {error}")
 
 
 def surprises(
@@ -79,7 +79,7 @@ def surprises(
     """One line for each way in which the case does not come out as its file says.
 
     Every engine that the file names is run, had from `engines`, and rfc-v1 if it names none beside the reference.
-    Raises BadInput.
+    Raises BadInput, and Unfit where one of them cannot be given the case.
     """
     expectations = expected_engines(path, file)
     named = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]

@@ -2,6 +2,7 @@
 """The workers of a campaign or an enumeration: started, watched, and stopped together."""
 
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from engines.guests.engine import BOOTING
 from fuzz.where import label
 from memslots.errors import BadInput, Missing
 
@@ -21,6 +23,8 @@ _LATE_SECONDS = 20.0
 _LATE_IN_GUESTS_SECONDS = 3600.0
 _GRACE_SECONDS = 10.0
 """How long a worker may take to stop: one reduction at most."""
+_LAST_BYTES = 4096
+"""Of a log: more than its last line, or than what matters of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,10 @@ class Workers:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
                 raise BadInput(f"a worker ended with {process.returncode}: {last[0]} ({log})")
 
+    def booting(self) -> int:
+        """How many of them wait for a guest to come up."""
+        return sum(map(_boots, self.logs))
+
     def __exit__(self, *_: object) -> None:
         # A second Ctrl-C shall not cut short what the first has asked for: the end, and the table.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -128,9 +136,20 @@ class Workers:
             with suppress(OSError):
                 process.stdin.close()
         deadline = time.monotonic() + _GRACE_SECONDS
-        for process in self._processes:
+        for process, log in zip(self._processes, self.logs, strict=True):
             try:
+                if _boots(log):
+                    # It listens when the guest is up, and has no case till then. The guest dies with it.
+                    process.kill()
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _boots(log: Path) -> bool:
+    """Whether the last that a worker has said is that a guest boots."""
+    with log.open("rb") as lines:
+        lines.seek(max(lines.seek(0, os.SEEK_END) - _LAST_BYTES, 0))
+        last = lines.read().splitlines()[-1:]
+    return last != [] and last[0].startswith(BOOTING.encode())

@@ -14,6 +14,14 @@ class BadInput(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(on_one_line(text))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """How another process has it: with its text, though that of most is made of other things."""
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[BadInput], args: tuple[object, ...]) -> BadInput:
+    return kind.__new__(kind, *args)
+
 
 class BadLine(BadInput):
     """A line of a case file that cannot be read."""

@@ -101,5 +101,15 @@ class Outcome(NamedTuple):
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The kinds of the case's faults that the call has met, in order."""
-        return tuple([event.detail for event in self.mishaps or () if event.kind == "injected"])
+        """The kinds of the case's faults that the call has met, in order, before any set went astray.
+
+        What a call does with such sets, and what it allocates for it, nobody vouches for; who is told not to follow it
+        does not know.
+        """
+        met: list[str] = []
+        for event in self.mishaps or ():
+            if event.kind == "stray":
+                break
+            if event.kind == "injected":
+                met.append(event.detail)
+        return tuple(met)

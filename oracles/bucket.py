@@ -8,7 +8,7 @@ the event where the two part. Ids, addresses, sizes and how many entries there a
 from collections.abc import Iterable, Sequence
 from errno import errorcode
 
-from memslots.outcome import AFTERWARDS, GIVEN, Event, Outcome
+from memslots.outcome import AFTERWARDS, GIVEN, Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
 
@@ -67,7 +67,9 @@ def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -
         case "out-of-bounds" | "use-after-free" | "double-free":
             return _first(mishaps, "damage")
         case "invalid-windows":
-            return _first(mishaps, "another-window")
+            window = _first(mishaps, "another-window")
+            # Which of the flagged entries comes second is a matter of neighbours.
+            return window._replace(change=Change.UNKNOWN) if window is not None and window.phase == "P1" else window
         case "outside" | "unbacked" | "not-invalidated" | "republished" | "apart":
             # Half a list that was published comes before what is refused behind it.
             return _first(mishaps, "early-publish")

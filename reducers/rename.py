@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations, count
+from itertools import combinations, count, permutations
 
 from memslots.case import Case
 from memslots.region import Region
@@ -146,6 +146,25 @@ def exchange(problem: Problem) -> None:
             continue
         for one, other in combinations(values, 2):
             problem.consider(_exchanged(problem.case, field, one, other))
+    _exchange_neighbours(problem)
+
+
+def _exchange_neighbours(problem: Problem) -> None:
+    """Exchange two ranges, one right behind the other, within the place of both: they may differ in size."""
+    ranges = sorted({(r.guest_phys_addr, r.memory_size) for r in problem.case.given + problem.case.apply})
+    if len(ranges) > _MOST_TO_EXCHANGE:
+        return
+    for (base, size), (behind, other) in permutations(ranges, 2):
+        if size and other and size != other and base + size == behind:
+            moved = {(base, size): base + other, (behind, other): base}
+            problem.consider(
+                each_region(
+                    problem.case,
+                    lambda r, moved=moved: r._replace(  # type: ignore[misc]  # bound now, for the loop goes on
+                        guest_phys_addr=moved.get((r.guest_phys_addr, r.memory_size), r.guest_phys_addr)
+                    ),
+                )
+            )
 
 
 def order(problem: Problem) -> None:

@@ -11,6 +11,7 @@ from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
 _NO_EVENTS = "The engine shows no events: why it answers otherwise than the reference, its kernel knows."
+_ONE_REQUEST = "The same request gets another answer than the reference's: why, its kernel knows."
 _LOG_ALONE = "Of the call only the kernel's log tells: why it answers otherwise than the reference, its kernel knows."
 _LEFT_BEHIND = {
     "left-invalid": "nobody takes back the INVALID copies that were published before",
@@ -26,6 +27,8 @@ def why(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     """One sentence. `parting` is the event of the bucket, `outcome` the engine's."""
     if outcome.mishaps is None:
         return _NO_EVENTS
+    if mismatch.oracle == "error_codes" and outcome.entry_errnos is not None:
+        return _ONE_REQUEST
     if parting is None:
         return "No event tells why: the engine went wrong without a refusal or a mishap."
     if _sees_no_refusals(parting, outcome):

@@ -2,7 +2,7 @@
 """Stands in for QEMU: takes its command line, and serves the port as the process inside a guest would.
 
 How it behaves stands in the kernel that it is told to boot, behind what makes a file a bzImage: JSON, from a word to
-what happens when a request holds that word ("hello" stands for the boot itself).
+what happens when a request holds that word ("hello" stands for the boot itself, "silent" for what comes before it).
 """
 
 import json
@@ -80,7 +80,15 @@ def main() -> None:
     with Path(f"{kernel}.boots").open("a") as boots:
         boots.write(f"{os.getpid()}\n")
     Path(f"{kernel}.line").write_text("\n".join(words))
-    port = Bad(int(fds["port"]), int(fds["console"]), json.loads(kernel.read_bytes()[HEADER_BYTES:] or b"{}"))
+    harms = json.loads(kernel.read_bytes()[HEADER_BYTES:] or b"{}")
+    silent = harms.pop("silent", "")
+    if silent == "refuse":
+        sys.exit("qemu-system-x86_64: warning: odd\nqemu-system-x86_64: -m 1X: what is an X?\nIt may be K, or M.")
+    if silent == "die":
+        sys.exit(0)
+    if silent == "hang":
+        time.sleep(1000)
+    port = Bad(int(fds["port"]), int(fds["console"]), harms)
     os.write(int(fds["console"]), b"[    0.000000] Linux version 6.1.0-fake\r\n")
     port.come_up()
     serve(port)

@@ -53,7 +53,7 @@ MECHANISMS = {
     "X11 prepare in P2, flagged MOVE": "survival EINVAL crashed-bug P2 MOVE crashed",
     "c.1 patch 5, kfree(new) gone": "balance leaked EINVAL EINVAL CREATE refuse",
     "c.1 patch 7, rollback not adapted": "balance dangling EINVAL EINVAL MOVE refuse",
-    "c.3 P1 publishes each invalidation": "visibility invalid-windows ok ok P1 DELETE another-window",
+    "c.3 P1 publishes each invalidation": "visibility invalid-windows ok ok P1 UNKNOWN another-window",
     "c.3 P2 publishes half a list": "visibility outside ok crashed-bug P2 MOVE early-publish",
 }
 """Each mechanism of the description of the posted code that a list can show, and a bucket that shows it.

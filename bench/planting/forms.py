@@ -93,7 +93,8 @@ def _on_a_kernel(world: World, memslots: Callable[[], type]) -> Engine:
             return Outcome(end.ended, UNSEEN, UNSEEN, end.kind)
         except misused:
             return Outcome("unknown", UNSEEN, UNSEEN, corrupt=True)
-        return outcome
+        # What a list of single requests leaves without backing on the way is its nature, and no mistake.
+        return outcome._replace(page_size=None)
 
     return Guarded("serial", SHOWS, apply)
 

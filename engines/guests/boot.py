@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from engines.guests.initramfs import initramfs, static_busybox
 from engines.guests.kernels import KernelFiles, kernel_named
-from engines.guests.modules import FOR_EVERY_GUEST, modules_in_order
+from engines.guests.modules import FOR_EVERY_GUEST, modules_in_order, unknown_module
 from engines.guests.plan import Plan
 from engines.real.permission import GUEST
 from memslots.errors import BadInput, Missing
@@ -39,11 +39,27 @@ class Booting(NamedTuple):
 
 
 def ready(plan: Plan) -> tuple[KernelFiles, str, str]:
-    """What a guest needs of this machine: its kernel, QEMU and a leash. Raises Missing, BadInput for no kernel."""
+    """What a guest needs of this machine: its kernel, QEMU and a leash.
+
+    Raises Missing, BadInput for no kernel, and for a module that is none of the kernel's.
+    """
     static_busybox()
     qemu = _installed(QEMU, "apt-get install qemu-system-x86")
     leash = _installed("setpriv", "apt-get install util-linux")
-    return kernel_named(plan.kernel), qemu, leash
+    kernel = kernel_named(plan.kernel)
+    # What is loaded when nothing is said may be built in, or not be there: not every kernel has to have a KVM.
+    asked = set(_modules(plan)) - set(_modules(Plan(plan.kernel)))
+    unknown = unknown_module(kernel.modules, sorted(asked)) if asked else None
+    if unknown is not None:
+        raise BadInput(
+            f"guest: module {unknown}: {plan.kernel} has none of this name: expected one in its package or below its"
+            " folder, or one that its modules.builtin names"
+        )
+    return kernel, qemu, leash
+
+
+def _modules(plan: Plan) -> list[str]:
+    return list(filter(None, plan.modules.split(",")))
 
 
 def boot(plan: Plan) -> Booting:
@@ -53,7 +69,7 @@ def boot(plan: Plan) -> Booting:
     for folder in write:
         if not Path(folder).is_dir():
             raise BadInput(f"{folder}: expected a folder that the guest may write to")
-    wanted = (*FOR_EVERY_GUEST, *filter(None, plan.modules.split(",")))
+    wanted = (*FOR_EVERY_GUEST, *_modules(plan))
     first_files = initramfs(modules_in_order(kernel.modules, wanted), _inside(), _environment(), write)
     with ExitStack() as ours:
         initrd = ours.enter_context(os.fdopen(os.memfd_create("initrd"), "wb"))

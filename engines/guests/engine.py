@@ -19,11 +19,13 @@ from engines.guests.guest import DIED, Guest, Lost
 from engines.guests.plan import Plan
 from engines.protocol import Engine
 from memslots.case import Case
-from memslots.errors import Missing
+from memslots.errors import BadInput, Missing
 from memslots.jsonl import line_from_case
 from memslots.machine import Machine
 from memslots.outcome import Outcome
 
+BOOTING = "guest: booting "
+"""How the line begins that tells of a boot: the last line, while it lasts."""
 _BOOTS = 2
 """How often a guest is booted before it is said that this kernel does not come up."""
 
@@ -32,7 +34,7 @@ class Guests:
     """One guest at a time, booted when it is needed, and again when it was lost. Close it, or use it in a `with`."""
 
     def __init__(self, plan: Plan, *, boot: Callable[[Plan], Guest] = Guest, news: TextIO | None = None) -> None:
-        """`news` gets a line for every guest that is lost, and one at the end; standard error if it is None."""
+        """`news` gets lines for every guest that boots or is lost, and one at the end; standard error if it is None."""
         self._plan = plan
         self._boot = boot
         self._news = news
@@ -121,11 +123,16 @@ class Guests:
         while self._guest is None:
             tries += 1
             self._cases = 0
+            print(f"{BOOTING}{self._plan.kernel}", file=self._news or sys.stderr, flush=True)
             try:
                 self._guest = self._boot(self._plan)
+                self._say(f"up after {self._guest.boot_seconds:.0f} s")
             except Lost as lost:
                 if tries == _BOOTS:
                     raise Missing(f"{self._plan.kernel}: does not come up: {lost}; see docs/guest.md") from None
+            except BadInput as refused:
+                # Of the plan, not of a case: there will be no guest for any other, either.
+                raise Missing(f"{self._plan.kernel}: does not come up: {refused}") from None
             self.counts["boots"] += 1
         return self._guest
 

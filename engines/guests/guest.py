@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
-from engines.guests.boot import Booting, boot
+from engines.guests.boot import QEMU, Booting, boot
 from engines.guests.console import Console
 from engines.guests.frames import BrokenFrame, Frame, Kind, Unpacker
 from engines.guests.plan import Plan
+from memslots.errors import BadInput
 
 HUNG, LOOPED, CRASHED, DIED = "hung", "looped", "crashed", "died"
 _PIECE = 1 << 16
@@ -25,6 +26,8 @@ _LAST_WORDS = 1.0
 """Seconds that the console is listened to when the guest has gone."""
 _LAST_LINES = 5
 """Of the console, shown where it says nothing that is known to matter."""
+_REFUSED = 1
+"""QEMU's exit code where it does not even begin."""
 
 
 class Lost(Exception):
@@ -42,7 +45,10 @@ class Guest:
     """One guest, from its boot on. Close it, or use it in a `with` block."""
 
     def __init__(self, plan: Plan, *, log: BinaryIO | None = None, start: Callable[[Plan], Booting] = boot) -> None:
-        """Boot it. `log` gets what the console says. Raises Lost, and what `boot` raises."""
+        """Boot it. `log` gets what the console says.
+
+        Raises Lost, what `boot` raises, and BadInput for a plan that QEMU refuses.
+        """
         self.console = Console()
         self._log = log
         self._frames: deque[Frame] = deque()
@@ -54,6 +60,16 @@ class Guest:
         try:
             while self.receive(begin + plan.boot, f"it has not come up in {plan.boot:g} s").kind is not Kind.HELLO:
                 pass
+        except Lost as lost:
+            ended = self._booting.process.poll()
+            complaint = self._complaint()
+            self.close()
+            if self.console.last:
+                raise
+            if ended == _REFUSED and complaint:
+                raise BadInput(f"guest: QEMU refuses: {complaint.removeprefix(f'{QEMU}: ')}") from None
+            silent = f"its console is empty: is {plan.kernel} whole, and is {plan.memory} of memory enough for it?"
+            raise Lost(lost.how, f"{lost.why}; {silent}", lost.kind, lost.lines) from None
         except BaseException:
             self.close()
             raise
@@ -174,11 +190,17 @@ class Guest:
             ended = f"QEMU ended with {self._booting.process.wait(_LAST_WORDS)}"
         except subprocess.TimeoutExpired:
             ended = "its port is closed"
-        self._booting.complaints.seek(0)
-        complaints = self._booting.complaints.read().decode(errors="replace").splitlines()
-        said = [line for line in complaints if ": warning: " not in line][-1:]
+        said = list(filter(None, [self._complaint()]))
         said += [line for line in self.console.last if "sameslots: " in line][-1:]
         return Lost(DIED, ": ".join([ended, *said]), None, tuple(self.console.last)[-_LAST_LINES:])
+
+    def _complaint(self) -> str:
+        """The last line in which QEMU says what is wrong, if there is one: what follows it only explains."""
+        self._booting.complaints.seek(0)
+        lines = self._booting.complaints.read().decode(errors="replace").splitlines()
+        lines = [line for line in lines if line and ": warning: " not in line]
+        own = [line for line in lines if line.startswith(f"{QEMU}: ")]
+        return (own or lines or [""])[-1]
 
     def _crashed(self) -> Lost:
         return Lost(CRASHED, self.console.headline(), self.console.kind, tuple(self.console.oops))

@@ -8,6 +8,7 @@ import gzip
 import lzma
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from memslots.errors import BadInput
@@ -38,6 +39,16 @@ def modules_in_order(folder: Path | None, wanted: Iterable[str]) -> dict[str, by
     for name in wanted:
         visit(name.replace("-", "_"))
     return found
+
+
+def unknown_module(folder: Path | None, wanted: Iterable[str]) -> str | None:
+    """The first of `wanted` that neither lies below `folder` nor is built in, as far as the kernel's files tell."""
+    known: set[str] = set()
+    if folder is not None:
+        known = {_name(path) for path in folder.rglob("*.ko*")}
+        with suppress(OSError):
+            known |= {_name(Path(line)) for line in (folder / "modules.builtin").read_text().splitlines()}
+    return next((name for name in wanted if name.replace("-", "_") not in known), None)
 
 
 def _name(path: Path) -> str:

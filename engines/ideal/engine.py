@@ -46,19 +46,20 @@ def _outcome(
     A slot whose areas are not what they ought to be is a WARN, or worse, for the next one who uses it.
     """
     journal = vm.journal
+    active = vm.all_active()
     linked = vm.linked()
     reached = _reached(linked)
     return Outcome(
         ended,
-        vm.walk_active(),
+        tuple([memslots.walk() for memslots in active]),
         before,
         kind,
         value,
         errno,
         entry_errnos,
         None,
-        vm.walk_inactive(),
-        vm.generations(),
+        tuple([memslots.walk() for memslots in vm.all_inactive()]),
+        tuple([memslots.generation for memslots in active]),
         vm.slots_lock,
         vm.slots_arch_lock,
         vm.nr_memslot_pages,
@@ -86,7 +87,8 @@ def _reached(linked: set[SlotObject]) -> set[Allocated]:
     """These objects with their areas."""
     reached: set[Allocated] = set(linked)
     for slot_object in linked:
-        for area in (slot_object.arch, slot_object.dirty_bitmap):
-            if area is not None:
-                reached.add(area)
+        if slot_object.arch is not None:
+            reached.add(slot_object.arch)
+        if slot_object.dirty_bitmap is not None:
+            reached.add(slot_object.dirty_bitmap)
     return reached

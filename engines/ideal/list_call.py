@@ -26,6 +26,8 @@ class ListCall:
     or nothing.
     """
 
+    __slots__ = ("case", "entry", "errno", "updates", "vm")
+
     def __init__(self, vm: Vm, case: Case) -> None:
         self.vm = vm
         self.case = case
@@ -84,7 +86,9 @@ class ListCall:
     def _validate(self) -> bool:
         """Whether every entry is accepted in the state that those before it would leave; knows the updates then."""
         vm, journal = self.vm, self.vm.journal
-        working = Working(vm.machine, [WorkingSlots(slots) for slots in vm.walk_active()], vm.nr_memslot_pages)
+        working = Working(
+            vm.machine, [WorkingSlots(memslots.walk()) for memslots in vm.all_active()], vm.nr_memslot_pages
+        )
         latest: dict[int, Update] = {}
         for i, region in enumerate(self.case.apply if self.case.nent is None else self.case.named()):
             why = entry_refused(region)

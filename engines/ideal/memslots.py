@@ -19,6 +19,15 @@ class Memslots:
         self.gfn_tree = {o.slot[2]: o for o in objects}
         self._walked: SlotSet | None = walked
 
+    def twin(self) -> "Memslots":
+        """Another set of the same objects, as the other one of an address space is at rest."""
+        other = Memslots.__new__(Memslots)
+        other.generation = self.generation
+        other.id_hash = self.id_hash.copy()
+        other.gfn_tree = self.gfn_tree.copy()
+        other._walked = self._walked
+        return other
+
     def holds(self, slot_object: SlotObject) -> bool:
         """Whether this very object is linked here."""
         return self.id_hash.get(slot_object.slot[1]) is slot_object

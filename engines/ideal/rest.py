@@ -59,6 +59,7 @@ def vm_at(case: Case, rest: Rest, *, record: bool) -> Vm:
             objects.append(SlotObject(slot, bitmap, arch))
         live += objects
         generation = as_id + rest.publications[as_id] * len(rest.walk)
-        sets.append((Memslots(generation, objects, slots), Memslots(generation, objects, slots)))
+        memslots = Memslots(generation, objects, slots)
+        sets.append((memslots, memslots.twin()))
     memory.live.update(live)
     return Vm(case.machine, sets, [n & 1 for n in rest.publications], rest.nr_memslot_pages, memory, journal)

@@ -10,7 +10,6 @@ from engines.ideal.memslots import Memslots
 from engines.ideal.objects import SlotObject
 from memslots.machine import Machine
 from memslots.outcome import Publication
-from memslots.slot import SlotSets
 from memslots.uapi import KVM_MEMSLOT_INVALID
 
 _UPDATE_IN_PROGRESS = 1 << 63
@@ -18,6 +17,18 @@ _UPDATE_IN_PROGRESS = 1 << 63
 
 class Vm:
     """The memslots of one VM, at rest unless a call is under way."""
+
+    __slots__ = (
+        "active_idx",
+        "journal",
+        "machine",
+        "memory",
+        "nr_memslot_pages",
+        "published",
+        "sets",
+        "slots_arch_lock",
+        "slots_lock",
+    )
 
     def __init__(
         self,
@@ -46,17 +57,13 @@ class Vm:
         """The set that updates edit."""
         return self.sets[as_id][1 - self.active_idx[as_id]]
 
-    def walk_active(self) -> SlotSets:
-        """What readers see of all address spaces."""
-        return tuple([sets[idx].walk() for sets, idx in zip(self.sets, self.active_idx, strict=True)])
+    def all_active(self) -> list[Memslots]:
+        """What readers see of each address space."""
+        return [pair[idx] for pair, idx in zip(self.sets, self.active_idx, strict=True)]
 
-    def walk_inactive(self) -> SlotSets:
+    def all_inactive(self) -> list[Memslots]:
         """What they would see after a swap."""
-        return tuple([sets[1 - idx].walk() for sets, idx in zip(self.sets, self.active_idx, strict=True)])
-
-    def generations(self) -> tuple[int, ...]:
-        """The generation of each address space."""
-        return tuple([sets[idx].generation for sets, idx in zip(self.sets, self.active_idx, strict=True)])
+        return [pair[1 - idx] for pair, idx in zip(self.sets, self.active_idx, strict=True)]
 
     def linked(self) -> set[SlotObject]:
         """Every object that some set holds."""

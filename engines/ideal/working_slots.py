@@ -2,7 +2,6 @@
 """The slots of one address space as the entries so far would leave them."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
 
 from memslots.slot import Slot, SlotSet
 
@@ -15,9 +14,12 @@ class WorkingSlots:
 
     __slots__ = ("_spans", "by_id")
 
-    def __init__(self, slots: Iterable[Slot] = ()) -> None:
-        self.by_id = {slot[1]: slot for slot in slots}
-        self._spans = sorted([(base, base + npages, slot_id) for _, slot_id, base, npages, _, _ in slots])
+    def __init__(self, slots: SlotSet = ()) -> None:
+        self.by_id: dict[int, Slot] = {}
+        self._spans: list[tuple[int, ...]] = []
+        if slots:
+            self.by_id = {slot[1]: slot for slot in slots}
+            self._spans = sorted([(base, base + npages, slot_id) for _, slot_id, base, npages, _, _ in slots])
 
     def put(self, slot: Slot) -> None:
         """Add a slot."""

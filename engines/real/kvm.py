@@ -13,7 +13,7 @@ from engines.real.rehearsal import Rehearsal
 from engines.real.vm import Vm
 from memslots.case import Case
 from memslots.errors import Unfit
-from memslots.outcome import Outcome
+from memslots.outcome import Event, Outcome
 from memslots.region import Region
 from memslots.slot import SlotSets
 
@@ -79,12 +79,16 @@ def _applied(vm: Vm, case: Case, host: Host, rehearsal: Rehearsal, keep_going: b
     before = seen()
     at_first_refusal = None
     errnos: list[int] = []
+    refusals: list[Event] = []
     entries: Iterable[Region] = case.apply if keep_going else case.named()
     for i, region in enumerate(entries):
+        asked = rehearsal.asked_by(region)
         expected = rehearsal.answer(region, f"entry {i}")
         errno = vm.set_memory_region(region)
         rehearsal.led_astray |= errno != expected
         errnos.append(errno)
+        if errno:
+            refusals.append(Event("refuse", "", i, asked))
         if errno and at_first_refusal is None:
             at_first_refusal = seen()
             if not keep_going:
@@ -100,6 +104,8 @@ def _applied(vm: Vm, case: Case, host: Host, rehearsal: Rehearsal, keep_going: b
             errno=first,
             entry_errnos=tuple(errnos),
             at_first_refusal=at_first_refusal,
+            # Of what it accepts, nobody sees how. What it refuses was asked for in a state that the model knows, too.
+            mishaps=tuple(refusals) or None,
         ),
         sound,
     )

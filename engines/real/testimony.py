@@ -54,6 +54,10 @@ class Witnessed:
     outside: int = 0
     """Accesses between the lists, where nothing changes."""
     wrong_outside: int = 0
+    emulated: bool = False
+    """Whether KVM emulates real mode: to that vCPU a slot is gone while it is INVALID."""
+    finding: str = ""
+    """What else the kernel did that it should not: it answered otherwise than the model, hung, looped or crashed."""
 
     @property
     def during(self) -> int:

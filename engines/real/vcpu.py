@@ -37,6 +37,8 @@ ASCII_ADJUST = bytes.fromhex("37 f4")
 """aaa; hlt: every processor does it in real mode, and KVM's emulator has never known it."""
 REACHED = 1 << 32
 """The end of what a 32-bit address reaches, in bytes."""
+LOCAL_APIC = 0xFEE0_0000
+"""The page of the local APIC: KVM's emulator takes it for MMIO, whatever slot is there."""
 
 
 def answering(word: int) -> bytes:

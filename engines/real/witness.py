@@ -7,6 +7,8 @@ an instruction fetch ends in KVM_EXIT_INTERNAL_ERROR (RHBZ 1979276). That is see
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from errno import errorcode
@@ -16,10 +18,11 @@ from engines.protocol import RefusedGiven
 from engines.real.device import KVM, Memory, opened
 from engines.real.guest_memory import CODE_OFFSET, SCRATCH_OFFSET, Backed, backed, place_for_code, slot_at
 from engines.real.host import this_host
+from engines.real.kept import kept
 from engines.real.rehearsal import Rehearsal
 from engines.real.testimony import BUGS, KINDS, Backing, Place, Witnessed, told
-from engines.real.updater import APPLYING, BEFORE, STEPS, UNDOING, Updater, Way
-from engines.real.vcpu import REACHED, Vcpu, code
+from engines.real.updater import APPLYING, BEFORE, PATIENCE, STEPS, UNDOING, Updater, Way
+from engines.real.vcpu import LOCAL_APIC, REACHED, Vcpu, code
 from engines.real.vm import Vm
 from memslots.case import Case
 from memslots.errors import RefusedHere, Unfit
@@ -34,8 +37,12 @@ _MOST_GFNS = 64
 class Witness:
     """A case on a VM with a vCPU. Close it, or use it in a `with` block."""
 
-    def __init__(self, case: Case, path: str = KVM) -> None:
-        """Raises Missing without /dev/kvm, Unfit for a case that a vCPU in real mode cannot witness, RefusedGiven."""
+    def __init__(self, case: Case, path: str = KVM, patience: float = PATIENCE) -> None:
+        """`patience` is how many seconds the kernel may take over one thing.
+
+        Raises Missing without /dev/kvm, Unfit for a case that a vCPU in real mode cannot witness, RefusedGiven.
+        """
+        self._patience = patience
         host = this_host(path).machine
         if case.faults:
             raise Unfit(f"fault {case.faults[0][0]}: a real kernel fails when it likes")
@@ -66,6 +73,8 @@ class Witness:
                     raise RefusedHere(i, errorcode.get(errno, str(errno)))
             self._opened = opening.pop_all()
         self._written = 0
+        self._updater: Updater | None = None
+        self._looks_at = "", 0.0
         self.places = self._places()
 
     def __enter__(self) -> "Witness":
@@ -86,7 +95,7 @@ class Witness:
         reached = range(REACHED // self._page)
         places = [
             Place(gfn, self._backing(self._before, gfn), self._backing(self._after, gfn))
-            for gfn in gfns - {self._code_gfn}
+            for gfn in gfns - {self._code_gfn, LOCAL_APIC // self._page}
             if gfn in reached
         ]
         places.sort(key=lambda place: (None in place.words("read"), place.gfn))
@@ -101,27 +110,38 @@ class Witness:
         """Apply the list and undo it, again and again while `go_on` says so, with the vCPU at work; what it saw."""
         if self._errno and not way.keeps_prefix:
             raise Unfit(f"serial refuses the list ({errorcode[self._errno]}): expected one that is accepted as a whole")
-        testimony = Witnessed()
-        updater = Updater(self._vm, self._backed.case, self._before, self._after, self._errno, way)
+        testimony = Witnessed(emulated=self.emulated)
+        updater = Updater(self._vm, self._backed.case, self._before, self._after, self._errno, way, self._patience)
+        self._updater = updater
         interval = sys.getswitchinterval()
         try:
             sys.setswitchinterval(1e-5)  # the updater is to go on between two ioctls, not 5 ms later
             updater.start()
             accesses = cycle([(place, kind) for place in self.places for kind in KINDS])
-            while go_on(testimony) and updater.failed is None:
+            while go_on(testimony) and updater.failed is None and not updater.finding:
                 self._look(testimony, updater, accesses)
                 testimony.rounds = updater.rounds
         finally:
+            self._looks_at = "", 0.0
             updater.stop()
             sys.setswitchinterval(interval)
         if updater.failed is not None:
             raise updater.failed
+        testimony.finding = updater.finding
         return testimony
+
+    def lost(self, watching: threading.Thread) -> str:
+        """How the kernel has kept the thread that is in `watch`, or its updater, and over what. Empty while neither."""
+        if self._updater is not None and (lost := self._updater.lost()):
+            return lost
+        what, since = self._looks_at
+        return kept(watching, since, self._patience, what) if what else ""
 
     def _look(self, testimony: Witnessed, updater: "Updater", accesses: Iterator[tuple[Place, str]]) -> None:
         place, kind = next(accesses)
         at = place.gfn * self._page
         with updater.inside:
+            self._looks_at = f"a {kind} of gfn {place.gfn:#x}", time.monotonic()
             began = updater.step
             if kind == "read":
                 access = self._vcpu.read(at)

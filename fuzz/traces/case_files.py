@@ -33,7 +33,10 @@ class _Written:
 
 
 class CaseFiles:
-    """Lists, written as they come. Raises BadInput if the folder holds case files already, or cannot be written."""
+    """Lists, written as they come, into a folder that is made for the first of them.
+
+    Raises BadInput if the folder holds case files already, or cannot be written.
+    """
 
     def __init__(self, folder: Path, recording: Path, machine: Machine) -> None:
         self.folder = folder
@@ -44,7 +47,6 @@ class CaseFiles:
         self._known: dict[bytes, _Written] = {}
         self._first: float | None = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             if any(folder.glob("*.slots")):
                 raise BadInput(f"{folder}: there are case files in it already: expected a new folder, or an empty one")
         except OSError as error:
@@ -101,6 +103,7 @@ class CaseFiles:
 
     def _write(self, path: Path, file: CaseFile) -> None:
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text_of(file))
         except OSError as error:
             raise self._unusable(error) from None

@@ -129,6 +129,45 @@ def test_a_guest_that_does_not_come_up_is_lost_and_stopped(fake_kernel: Kernels,
     assert kernel.running() == []
 
 
+@pytest.mark.usefixtures("descriptors")
+@pytest.mark.parametrize(("harm", "how"), [("die", "died"), ("hang", "hung")])
+def test_a_guest_that_has_said_nothing_at_all_hints_at_its_kernel_and_memory(
+    fake_kernel: Kernels, harm: str, how: str
+) -> None:
+    kernel = fake_kernel(silent=harm)
+    with pytest.raises(Lost) as lost:
+        Guest(Plan(str(kernel), "16M", boot=1.0 if harm == "hang" else SOON))
+    assert lost.value.how == how
+    assert str(lost.value).endswith(f"; its console is empty: is {kernel} whole, and is 16M of memory enough for it?")
+    assert kernel.running() == []
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_a_plan_that_qemu_refuses_is_bad_input(fake_kernel: Kernels) -> None:
+    """In its own words, without its name and what explains them."""
+    kernel = fake_kernel(silent="refuse")
+    with pytest.raises(BadInput, match=r"^guest: QEMU refuses: -m 1X: what is an X\?$"):
+        Guest(Plan(str(kernel), "1X"))
+    assert kernel.running() == []
+
+
+def test_a_module_that_the_kernel_does_not_have_is_bad_input(fake_kernel: Kernels, tmp_path: Path) -> None:
+    """kvm_amd, which nobody has named, may be built in or missing; what is named may be neither."""
+    kernel = fake_kernel()
+    ready(Plan(str(kernel)))
+    with pytest.raises(BadInput, match=r"guest: module kvm_intel: .* has none of this name"):
+        ready(Plan(str(kernel), modules="kvm_amd,kvm_intel"))
+    folder = tmp_path / "tree"
+    (folder / "kernel").mkdir(parents=True)
+    (folder / "bzImage").write_bytes(Path(str(kernel)).read_bytes())
+    (folder / "kernel/kvm-intel.ko").write_bytes(b"")
+    (folder / "modules.builtin").write_text("kernel/lib/crc-t10.ko\n")
+    ready(Plan(str(folder), modules="kvm_amd,kvm_intel,crc_t10,"))
+    with pytest.raises(BadInput, match="guest: module nosuch: "):
+        boot(Plan(str(folder), modules="kvm_intel,nosuch"))
+    assert kernel.boots() == []
+
+
 def test_an_oops_is_noticed_though_the_guest_goes_on(fake_kernel: Kernels) -> None:
     with Guest(Plan(str(fake_kernel(odd="oops")))) as guest:
         assert not guest.oopsed()

@@ -25,16 +25,21 @@ from engines.simulated.engines import Serial
 from engines.simulated.plain import PlainVm
 from fuzz.choices import drawn_choices
 from fuzz.grammar import case_of as drawn_case
+from fuzz.replay import surprises
 from fuzz.trial import Trial
 from memslots.case import Case
 from memslots.errors import BadCase, Missing, Unfit
 from memslots.machine import PROFILES, Machine, machine_of
 from memslots.outcome import Outcome
 from memslots.region import Region
+from memslots.textreader import read_case
 from oracles.policy import Policy
+from reports.why import why
 
 SHOWN = ("ended", "value", "errno", "entry_errnos", "before", "active", "at_first_refusal")
 HOUSE = Path(__file__).parent.parent.parent
+ADMITTED = HOUSE / "corpus/mismatches/error_codes-eexist-ok-move-refuse-bccb1e1f.slots"
+"""A MOVE that is refused one at a time, and let through by rfc-v1."""
 
 
 def shown(outcome: Outcome) -> dict[str, object]:
@@ -187,6 +192,8 @@ HUGE = ((1 << 31) - 1) * 4096
         (Region(1, 0, 0x100_0001, LARGE, 0), True),  # unaligned
         (Region(40000, 0, 0x100_0000, LARGE, 0), True),
         (Region(1, 0, 0x100_0000, HUGE + 4096, 0), True),  # too many pages
+        (Region(1, 0, 0x100_0000, LARGE, 1 << 47), False),  # user space ends there on some kernels alone
+        (Region(1, 0, 0x100_0000, LARGE, (1 << 47) + 1), True),
         (Region(0, 0, 0x100_0000, 0x2000, 0), True),
     ],
 )
@@ -372,6 +379,27 @@ def test_a_kernel_that_has_answered_wrongly_is_given_nothing_large(
     with pytest.raises(Unfit, match="entry 2: memory_size=0x401000"):
         engine.apply(case)
     engine.close()
+
+
+def test_a_bucket_is_the_same_whoever_says_what_is_right(wrong_kernel: type[WrongKernel]) -> None:
+    """A kernel tells errnos alone: what the entry asked for that it refuses, the model knows."""
+    file = read_case(ADMITTED)
+    for reference in ("serial", "kvm"):
+        assert list(surprises(ADMITTED, file, reference, Policy.ATOMIC)) == []
+    assert wrong_kernel.made
+
+
+def test_what_a_wrong_refusal_was_of_is_told(wrong_kernel: type[WrongKernel], case_of: Callable[..., Case]) -> None:
+    wrong_kernel.wrong = lambda model, region: 12 if region.slot == 1 else None
+    case = case_of(*CREATE_TWO)
+    finding, *_ = Trial(Serial(), IoctlSerial()).verdict(case).findings
+    assert finding.bucket == "error_codes ok ENOMEM CREATE refuse"
+    outcome = IoctlSerial().apply(case)
+    assert why(finding.mismatch, finding.parting, outcome).endswith("why, its kernel knows.")
+    finding, *_ = Trial(IoctlSerial(), Serial()).verdict(case).findings
+    assert finding.bucket == "error_codes ENOMEM ok CREATE refuse"
+    wrong_kernel.wrong = lambda model, region: None
+    assert IoctlSerial().apply(case).mishaps is None, "nothing is known of a request that is accepted"
 
 
 def test_without_the_device_one_line_says_what_to_do(tmp_path: Path) -> None:

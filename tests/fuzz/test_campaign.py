@@ -329,7 +329,7 @@ def test_stats_print_what_the_grammar_makes(tmp_path: Path) -> None:
     [
         (["--record", "nowhere"], "nowhere"),
         (["--seeds", "nowhere"], "nowhere"),
-        (["--out", "/dev/null/x"], "expected a folder to keep findings in"),
+        (["--out", "/dev/null/x"], "sameslots: /dev/null/x: Not a directory: expected a folder to keep findings in\n"),
         (["--time", "-1"], "--time"),
         (["--backend", "magic"], "--backend"),
     ],

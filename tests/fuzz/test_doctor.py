@@ -53,6 +53,20 @@ def test_an_atheris_that_cannot_be_imported_breaks_nothing(module: str, found: s
     assert not doctor.atheris(str(tmp_path / "absent")).there
 
 
+def test_what_is_only_slow_is_not_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.1)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    offers = doctor.atheris(str(slow)), program("compiler", ("slow",), "nothing", "apt-get install slow")
+    for offer, found in zip(
+        offers, ("did not answer within 0.1 s", f"{slow} did not answer within 0.1 s"), strict=True
+    ):
+        assert (offer.there, offer.found) == (False, found)
+        assert offer.remedy.endswith(": it is there, but slow: ask again when this machine is less busy")
+
+
 @pytest.mark.parametrize(
     ("path", "remedy"),
     [

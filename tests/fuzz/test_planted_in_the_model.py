@@ -45,7 +45,7 @@ CARRY_OUT = {
     "kernel": {"Kernel.commit"},
     "objects": {"Memslots.holds", "Memslots.unlink", "Memslots.insert_gfn"},
     "vm": {
-        *("Vm.as_id_of", "Vm.replace", "Vm.lock_slots", "Vm.lock_arch", "Vm.new_slot", "Vm.new_invalid"),
+        *("Vm.as_id_of", "Vm.replace", "Vm.swap", "Vm.lock_slots", "Vm.lock_arch", "Vm.new_slot", "Vm.new_invalid"),
         *("Vm.kfree", "Vm.vfree", "Vm.mishap", "Vm.unlock_slots", "Vm._release_arch"),
     },
 }

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.catalogue import ENGINES
+from engines.real.host import Host
 from fuzz.junit import Replayed, write_junit
 from fuzz.replay import case_paths, surprises
 from memslots.errors import BadInput
@@ -233,6 +234,25 @@ def test_the_exit_code_is_0_if_all_is_as_expected_and_1_if_not(tmp_path: Path, s
     assert (second.get("name"), second[0].get("message")) == (str(bad), replayed(FLAGGED_NO_OP)[0])
 
 
+def test_what_a_kernel_cannot_be_given_is_left_out_by_name(host: Host, tmp_path: Path, sameslots: Sameslots) -> None:
+    """It is no bad input: another engine can be given it. What is bad is still bad."""
+    fit, unfit, bad = (tmp_path / f"{name}.slots" for name in ("a", "b", "c"))
+    fit.write_text(CREATE)
+    unfit.write_text(f"{CREATE}fault slot=0\n")
+    junit = tmp_path / "junit.xml"
+    ran = sameslots("replay", "--reference", "kvm", fit, unfit, "--junit", junit)
+    assert (ran.returncode, ran.stderr) == (
+        0,
+        f"left out: {unfit}: fault slot: a real kernel fails when it likes\n",
+    )
+    assert ran.stdout == ("1 replayed: 1 as expected, 0 not, 0 bad; 1 left out, for an engine cannot be given them\n")
+    assert [[child.tag for child in case] for case in ET.parse(junit).iter("testcase")] == [[], ["skipped"]]
+    bad.write_text("slots 2\n")
+    ran = sameslots("replay", "--reference", "kvm", fit, unfit, bad)
+    assert ran.returncode == 2
+    assert "2 replayed: 1 as expected, 0 not, 1 bad; 1 left out" in ran.stdout
+
+
 def test_the_policy_can_be_told(tmp_path: Path, sameslots: Sameslots) -> None:
     path = tmp_path / "x.slots"
     path.write_text(
@@ -258,7 +278,10 @@ def test_what_is_no_serial_engine_is_no_reference(sameslots: Sameslots) -> None:
     """Only who shows what stood at the first refusal can say what is right."""
     ran = sameslots("replay", "x.slots", "--reference", "rfc-v1")
     assert ran.returncode == 2
-    assert ran.stderr == "sameslots: Invalid value for '--reference': 'rfc-v1' is not one of 'serial', 'kvm'.\n"
+    assert ran.stderr == (
+        "sameslots: Invalid value for '--reference': 'rfc-v1' is not one of 'serial', 'serial-rfc-v1', 'qemu-commit',"
+        " 'kvm'.\n"
+    )
 
 
 def read_back(path: Path, results: list[Replayed]) -> ET.Element:
@@ -277,11 +300,14 @@ def test_a_report_counts_and_says_what_the_replay_found(tmp_path: Path) -> None:
             Replayed("b.slots", ("expected serial ok, got serial hung", "vanished: x")),
             Replayed("c.slots", error="c.slots: empty"),
             Replayed("d.slots", ("not on record: x",)),
+            Replayed("e.slots", left_out="e.slots: fault slot"),
         ],
     )
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "2", "1")
-    assert [case.get("name") for case in suite] == ["a.slots", "b.slots", "c.slots", "d.slots"]
-    assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"], ["failure"]]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "2", "1")
+    assert suite.get("skipped") == "1"
+    assert [case.get("name") for case in suite] == ["a.slots", "b.slots", "c.slots", "d.slots", "e.slots"]
+    assert [[child.tag for child in case] for case in suite] == [[], ["failure"], ["error"], ["failure"], ["skipped"]]
+    assert suite[4][0].get("message") == "e.slots: fault slot"
     assert suite[1][0].get("message") == "expected serial ok, got serial hung"
     assert suite[1][0].text == "expected serial ok, got serial hung\nvanished: x"
     assert suite[2][0].get("message") == "c.slots: empty"

@@ -156,7 +156,7 @@ def test_a_file_reads_like_stdin_and_may_lack_its_last_newline(tmp_path: Path, s
 def test_an_engine_that_does_not_exist_is_bad_usage(sameslots: Sameslots) -> None:
     ran = sameslots("run", "--engine", "no-such", stdin=AGREE)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert "'no-such' is not one of 'serial', 'rfc-v1'" in ran.stderr
+    assert "'no-such' is not one of 'serial', 'serial-rfc-v1'" in ran.stderr
 
 
 def test_each_line_is_answered_before_the_next_is_asked(started: Started) -> None:
@@ -209,3 +209,28 @@ def test_an_interrupt_ends_it_quietly_with_130(started: Started) -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read().strip() == ""
+
+
+def test_what_readers_saw_is_added_when_it_is_asked_for_and_changes_nothing_else(sameslots: Sameslots) -> None:
+    twice = "apply slot=0 gpa=0x0 size=0x2000 hva=0x100000000000"
+    grow = line_of("grow", f"given slot=0 {PAGE}", "apply slot=0 size=0", twice)
+    command = ("run", "--engine", "rfc-v1", "--engine", "qemu-commit", "--engine", "serial-rfc-v1", "--jsonl", "-")
+    [plain] = results_of(sameslots(*command, stdin=grow))
+    [asked] = results_of(sameslots(*command, "--published", stdin=grow))
+    published = {name: outcome.pop("published") for name, outcome in asked["outcomes"].items()}
+    assert asked == plain
+    invalid, grown = [[0, 0, 1, 0x100000000000, 0x10000]], [[0, 0, 2, 0x100000000000, 0]]
+    one_by_one = [[0, invalid, False], [0, [], False], [0, grown, False]]
+    assert published == {
+        "serial": one_by_one,
+        "serial-rfc-v1": one_by_one,
+        "qemu-commit": [[0, invalid, True], [0, [], True], [0, grown, True]],
+        "rfc-v1": [[0, invalid, False], [0, grown, False]],
+    }
+
+
+def test_a_list_that_an_engine_cannot_be_given_is_said_to_be_so(sameslots: Sameslots) -> None:
+    move = line_of("move", f"given slot=0 {PAGE}", "apply slot=0 gpa=0x5000 size=0x1000 hva=0x100000000000")
+    ran = sameslots("run", "--engine", "qemu-commit", "--jsonl", "-", stdin=move)
+    assert json.loads(ran.stdout)["error"].startswith("entry 0: qemu-commit neither moves a slot nor")
+    assert ran.returncode == 2

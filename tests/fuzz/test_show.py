@@ -109,7 +109,7 @@ def test_a_long_list_is_folded(case: Case, sameslots: Sameslots) -> None:
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
     assert "and 52 more" in lines
     assert "and 51 more" in lines
-    assert lines[-1] == "No mismatch."
+    assert lines[-1] == "rfc-v1 visibility invalid-windows ok ok P1 UNKNOWN another-window"
 
 
 def test_the_engine_and_the_policy_can_be_told(case: Case, sameslots: Sameslots) -> None:

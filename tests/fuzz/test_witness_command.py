@@ -4,6 +4,7 @@
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +96,37 @@ def test_a_list_is_not_let_loose_on_a_kernel_unasked(host: Host, sameslots: Same
         ran = sameslots("witness", SPLIT, "--apply", "list", "--this-machine-is-disposable")
         assert ran.returncode == 3
         assert "has no KVM_SET_USER_MEMORY_REGION_LIST" in ran.stderr
+
+
+HANGS = """
+import sys, threading
+from engines.real import updater, watched_witness
+from fuzz.__main__ import main
+
+
+class Hangs(updater.OneAtATime):
+    def apply(self, *_):
+        return {does}
+
+
+updater.WAYS["serial"] = lambda: Hangs(inhibited=False)
+watched_witness.WatchedWitness.__init__.__kwdefaults__["patience"] = 0.5
+sys.argv = ["sameslots", "witness", {path!r}, "--time", "60"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("threading.Event().wait()", "hung over the list: the kernel has not come back for "),
+        ("1", "the list returns 1; the model says that it is accepted"),
+    ],
+)
+def test_a_kernel_that_does_otherwise_than_the_model_is_the_exit_code(host: Host, does: str, said: str) -> None:
+    """It ends, though the list never comes back."""
+    program = HANGS.format(does=does, path=SPLIT)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout.splitlines()[0].startswith(f"{SPLIT}, serial: applied 0 times")
+    assert ran.stdout.splitlines()[-1].startswith(said)

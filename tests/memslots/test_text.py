@@ -82,6 +82,7 @@ CANONICAL_LINES = [
     "expect rfc-v1 invariants left-invalid ok EINVAL nowhere",
     "expect rfc-v1 balance leaked ok EINVAL nowhere",
     "expect rfc-v1 survival ok hung P1 DELETE lock",
+    "expect rfc-v1 visibility outside ok ok P2 MOVE early-publish",
     "",
     "#",
     "# a comment",
@@ -242,7 +243,7 @@ REGION_KEYS = "slot, flags, gpa, size, hva, invalidate_slot, padding"
 EXPECTATIONS = (
     "expected ENGINE and one of: ok; refused ERRNO [at K]; returned 1; hung; looped;"
     " crashed [null-dereference|bug|use-after-free]; agrees; active ...;"
-    " final_slots|error_codes|invariants|balance|survival ..."
+    " final_slots|error_codes|invariants|balance|survival|visibility ..."
 )
 KEYWORDS = "expected one of machine, given, list, apply, fault, expect"
 BAD_LINES = {
@@ -313,7 +314,7 @@ BAD_LINES = {
     "expect serial returned 0": EXPECTATIONS,
     "expect serial crashed badly": EXPECTATIONS,
     "expect serial final_slots": EXPECTATIONS,
-    "expect serial visibility ok": EXPECTATIONS,
+    "expect serial colour ok": EXPECTATIONS,
     "expect serial active": "expected slot=N",
     "expect serial active slot=0 npages=1 hva=0": "expected base_gfn=N",
     "expect serial active slot=0 base_gfn=0 npages=1": "expected hva=N",

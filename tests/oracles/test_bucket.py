@@ -160,6 +160,7 @@ def crowded(case: Case, rng: random.Random) -> Case:
     locks is unrelated there, so such a case gets more given slots only. Where nr_memslot_pages is found to be too
     small, more given pages would make it large enough: such a case gets more CREATEs only. Where a set is published in
     the middle of the second pass, every entry of the list is in the one set or the other because of it: GIVEN again.
+    Where the n-th allocation fails, every entry allocates: GIVEN again.
     """
     used = {r.id for r in case.given + case.apply}
     page = case.machine.page_size
@@ -175,6 +176,8 @@ def crowded(case: Case, rng: random.Random) -> Case:
     if any("EIO" in bucket for bucket in found):
         allowed &= {"CREATE"}
     if any(mishap.kind == "early-publish" for mishap in mishaps) and not found[0].startswith("invariants corrupt"):
+        allowed &= {"GIVEN"}
+    if case.faults:
         allowed &= {"GIVEN"}
     kinds = sorted(allowed)
     if not kinds:

@@ -40,6 +40,13 @@ def test_a_pass_gives_smaller_names(shrink: Pass, before: str, after: str | None
     assert passed(shrink, before) == expected
 
 
+def test_neighbours_of_different_sizes_exchange_their_places() -> None:
+    """Neither place can be given to the other alone, nor can one of the two be lowered."""
+    long, short = "slot=0 gpa={} size=0x2000 hva=0x0", "slot=1 gpa={} size=0x1000 hva=0x0"
+    before = f"apply {long}\napply {short}\n".format("0x0", "0x2000")
+    assert passed(exchange, before) == f"apply {long}\napply {short}\n".format("0x1000", "0x0")
+
+
 def test_what_touches_slides_down_together_and_far() -> None:
     def touching(case: Case) -> bool:
         one, other = case.apply

@@ -222,6 +222,9 @@ def test_the_corpus_comes_out_well_one_at_a_time(path: Path, build: Build, ran: 
     if any(region.memory_size > 1024 * 4096 for region in file.case.given):
         with pytest.raises(Unfit, match="1024 pages"):
             program_of(file, "case.c", "serial", Policy.ATOMIC)
+    elif file.case.faults:
+        with pytest.raises(Unfit, match="a real kernel fails when it likes"):
+            program_of(file, "case.c", "serial", Policy.ATOMIC)
     else:
         comes_out_well(program_of(file, "case.c", "serial", Policy.ATOMIC), file.case, build, ran)
 

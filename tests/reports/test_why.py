@@ -3,7 +3,8 @@
 
 import pytest
 
-from engines.simulated.engines import RfcV1, Serial
+from engines.protocol import Engine
+from engines.simulated.engines import RfcV1, Serial, SerialRfcV1
 from fuzz.trial import Trial
 from memslots.outcome import UNSEEN, Change, Event, Outcome
 from memslots.textreader import parse_case
@@ -15,10 +16,10 @@ from reports.why import why
 SLOT_0 = "given slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
 
 
-def sentences(text: str, policy: Policy = Policy.ATOMIC) -> dict[str, str]:
+def sentences(text: str, policy: Policy = Policy.ATOMIC, engine: Engine | None = None) -> dict[str, str]:
     """The sentence of each finding, by oracle and what it found."""
     case = parse_case(["slots 1", *text.splitlines()]).case
-    verdict = Trial(Serial(), RfcV1(), policy).verdict(case)
+    verdict = Trial(Serial(), engine or RfcV1(), policy).verdict(case)
     return {
         f"{f.mismatch.oracle} {f.mismatch.what}".strip(): why(f.mismatch, f.parting, verdict.outcome)
         for f in verdict.findings
@@ -129,3 +130,54 @@ def test_nothing_is_made_up_for_an_engine_that_sees_no_refusals(
     parting = parting_event(mismatch, reference, outcome)
     assert parting is not None
     assert words in why(mismatch, parting, outcome)
+
+
+@pytest.mark.parametrize(
+    ("text", "finding", "words"),
+    [
+        (
+            SLOT_0 + "given slot=1 gpa=0x1000 size=0x1000 hva=0x0\n"
+            "apply slot=0 size=0 invalidate\napply slot=1 size=0 invalidate",
+            "visibility invalid-windows",
+            "P1 publishes each flagged entry by itself",
+        ),
+        (
+            SLOT_0 + "given slot=1 gpa=0x1000 size=0x1000 hva=0x0\napply slot=0 size=0\napply slot=1 size=0 invalidate",
+            "visibility invalid-windows",
+            "A DELETE that is not flagged is made INVALID in P2",
+        ),
+        (
+            "machine linux-6.1 max_gfn=0xff\n" + SLOT_0 + "apply slot=0 gpa=0x100000 size=0x1000 hva=0x0",
+            "visibility invalid-windows",
+            "its rollback is of before patch 7 and publishes the INVALID copy once more",
+        ),
+        (
+            "machine linux-6.1 max_gfn=0xff\n" + SLOT_0 + "apply slot=1 gpa=0x1000 size=0x1000 hva=0x0\n"
+            "apply slot=0 gpa=0x100000 size=0x1000 hva=0x0 invalidate",
+            "visibility outside",
+            "its rollback publishes the inactive set",
+        ),
+        (
+            SLOT_0 + "given slot=1 gpa=0x1000 size=0x1000 hva=0x0\n"
+            "apply slot=1 size=0 invalidate\napply slot=0 gpa=0x1000 size=0x1000 hva=0x0",
+            "visibility outside",
+            "with half of the list in it",
+        ),
+    ],
+)
+def test_what_readers_see_has_its_own_sentence(text: str, finding: str, words: str) -> None:
+    assert words in sentences(text)[finding]
+
+
+@pytest.mark.parametrize(
+    ("lines", "finding", "words"),
+    [
+        ("apply slot=0 gpa=0x0 size=0x1000 hva=0x0\nfault prepare=0", "balance leaked", "since patch 5 nobody frees"),
+        (SLOT_0 + "apply slot=0 size=0\nfault prepare=0", "balance dangling", "its rollback is of before patch 7"),
+        (SLOT_0 + "apply slot=0 size=0\nfault prepare=0", "final_slots", "its rollback is of before patch 7"),
+    ],
+)
+def test_what_the_refactoring_broke_is_told_of_the_single_ioctl(lines: str, finding: str, words: str) -> None:
+    told = sentences(lines, engine=SerialRfcV1())[finding]
+    assert told.startswith("The single ioctl cannot prepare a ")
+    assert words in told
