@@ -42,7 +42,7 @@ FAULTY = frozenset((26, 27))
 """The header kinds of a list during whose call something fails; the header itself tells the truth."""
 _KINDS = tuple(FAULT_KINDS)
 _NO_KIND = 31
-NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
+NENTS = (0, 1, 65_534, 65_535, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 """Values of nent at the limits of the list ioctl, and at none."""
 
 
@@ -86,14 +86,17 @@ def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
         case 29:
             return entries + 1 + value % 3, 0
         case 28:
-            return entries, 1 << (value & 31)
+            # Now and then both: which of the two is refused first?
+            nent = NENTS[value >> 8 & 7] if value >> 5 & 7 == 7 else entries
+            return nent, 1 << (value & 31)
     return entries, 0
 
 
 def _faults(value: int) -> Faults:
     """One fault, or two of different kinds; the first opportunities to fail are the likeliest."""
     kind, n, other, m, late = value & 7, value >> 3 & 7, value >> 6 & 31, value >> 11 & 3, value >> 13 & 1
-    faults = {_KINDS[kind % len(_KINDS)]: n if late else n & 1}
+    # The first bitmap more often than others: few lists come as far as to need one.
+    faults = {_KINDS[kind]: n if late else n & 1} if kind < len(_KINDS) else {"bitmap": 0}
     if other < len(_KINDS):
         faults[_KINDS[other]] = m
     return tuple(sorted(faults.items()))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bench.planting.forms import IDEAL, SIMULATED, Faithfully, faithful, ideal, indexed, plain
 from bench.planting.functions import functions
+from bench.planting.ignored import ignored
 from bench.planting.mutants import Mutant, mutants
 from bench.planting.rules import RULES, Rule
 from bench.planting.sets import other_set
@@ -16,7 +17,7 @@ from bench.planting.world import World, source_of
 from engines.protocol import Engine
 from engines.simulated.engines import Serial
 
-EVERY_RULE: tuple[Rule, ...] = (*RULES, statements, other_set)
+EVERY_RULE: tuple[Rule, ...] = (*RULES, ignored, statements, other_set)
 
 
 class Form(NamedTuple):

@@ -8,7 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from engines.protocol import Engine, RefusedGiven
-from fuzz.choices import drawn_choices
+from fuzz import choices
 from fuzz.grammar import case_of
 from fuzz.trial import Trial
 from memslots.case import Case
@@ -80,9 +80,7 @@ class _Remembering:
 
 def drawn(seed: int) -> Iterator[Case]:
     """The cases of a seed, as a campaign's random backend draws them."""
-    rng = Random(seed)
-    while True:
-        yield case_of(drawn_choices(rng))
+    return map(case_of, choices.drawn(Random(seed)))
 
 
 Judged = tuple[Outcome, Outcome]

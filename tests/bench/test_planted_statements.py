@@ -3,6 +3,7 @@
 
 import pytest
 
+from bench.planting.ignored import ignored
 from bench.planting.mutants import Mutant, mutants
 from bench.planting.rules import Rule
 from bench.planting.sets import other_set
@@ -113,6 +114,17 @@ def test_the_other_set_is_taken(expression: str, spoilt: str) -> None:
 def test_what_is_no_set_is_left_alone(expression: str) -> None:
     """A bare name is a function's own: the other one is none of its names, or another value altogether."""
     assert made(f"def f(vm, x, active):\n    return {expression}\n", other_set) == []
+
+
+def test_what_a_check_calls_is_called_and_its_answer_ignored() -> None:
+    source = (
+        "def f(vm, a):\n    if a or vm.fails('slot'):\n        return 1\n    while vm.more() > 2:\n        a -= 1\n"
+    )
+    assert [changed(source, mutant) for mutant in made(source, ignored)] == [
+        "if ((a or vm.fails('slot')) and False):",
+        "while ((vm.more() > 2) and False):",
+    ]
+    assert whats(source, ignored)[0] == "answer of check `a or ...` ignored"
 
 
 TELLING = Telling(frozenset(("note", "named")), frozenset(("phase",)))
