@@ -145,13 +145,15 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | No
     interrupted = False
     try:
         for path in case_paths(paths):
+            found: list[str] = []
             try:
-                found = tuple(surprises(path, read_named(path), reference, Policy(policy), engines))
-                results.append(Replayed(str(path), found))
-                for surprise in found:
+                for surprise in surprises(path, read_named(path), reference, Policy(policy), engines):
+                    found.append(surprise)
                     click.echo(f"{path}: {surprise}")
+                results.append(Replayed(str(path), tuple(found)))
             except Unfit as unfit:
-                results.append(Replayed(str(path), left_out=str(unfit)))
+                # One engine cannot be given it; what the others make of it counts.
+                results.append(Replayed(str(path), tuple(found), left_out=None if found else str(unfit)))
                 click.echo(f"left out: {unfit}", err=True)
             except BadInput as error:
                 results.append(Replayed(str(path), error=str(error)))

@@ -38,7 +38,7 @@ MACHINES: tuple[Machine, ...] = (
     PROFILES["linux-6.18"],
     machine_of("linux-6.1", {"readonly": 0}),
 )
-FAULTY = frozenset((26, 27))
+FAULTY = frozenset((24, 25, 26, 27))
 """The header kinds of a list during whose call something fails; the header itself tells the truth."""
 _KINDS = tuple(FAULT_KINDS)
 _NO_KIND = 31
@@ -95,8 +95,7 @@ def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
 def _faults(value: int) -> Faults:
     """One fault, or two of different kinds; the first opportunities to fail are the likeliest."""
     kind, n, other, m, late = value & 7, value >> 3 & 7, value >> 6 & 31, value >> 11 & 3, value >> 13 & 1
-    # The first bitmap more often than others: few lists come as far as to need one.
-    faults = {_KINDS[kind]: n if late else n & 1} if kind < len(_KINDS) else {"bitmap": 0}
+    faults = {_KINDS[kind % len(_KINDS)]: n if late else 0}
     if other < len(_KINDS):
         faults[_KINDS[other]] = m
     return tuple(sorted(faults.items()))

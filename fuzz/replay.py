@@ -11,7 +11,7 @@ from engines.protocol import Engines, RefusedGiven
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import CaseFile
-from memslots.errors import BadInput, BadLine, Unfit
+from memslots.errors import BadInput, BadLine, RefusedHere, Unfit
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
 from memslots.outcome import UNSEEN, Outcome
 from memslots.textreader import read_case
@@ -70,7 +70,9 @@ def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
     if isinstance(error, RefusedGiven):
         lines = [lineno for lineno, line in enumerate(file.lines, 2) if line.keyword == "given"]
         return BadInput(f"{path}:{lines[error.index]}: {error}")
-    return (Unfit if isinstance(error, Unfit) else BadInput)(f"{path}: {error}")
+    # What a kernel refuses that the model accepts is news of it, and nothing to be left out in silence.
+    fits = not isinstance(error, Unfit) or isinstance(error, RefusedHere)
+    return (BadInput if fits else Unfit)(f"{path}: {error}")
 
 
 def surprises(
@@ -79,7 +81,7 @@ def surprises(
     """One line for each way in which the case does not come out as its file says.
 
     Every engine that the file names is run, had from `engines`, and rfc-v1 if it names none beside the reference.
-    Raises BadInput, and Unfit where one of them cannot be given the case.
+    Raises BadInput, and in the end Unfit, where one of them cannot be given the case.
     """
     expectations = expected_engines(path, file)
     named = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
@@ -88,11 +90,18 @@ def surprises(
             outcome = engine_named(reference_name).apply(file.case)
             yield from _of_outcome(reference_name, outcome, expectations[reference_name])
             yield from _of_buckets(reference_name, set(), expectations[reference_name])
+        unfit: Unfit | None = None
         for name in named:
-            verdict = Trial(engine_named(reference_name), engines.named(name), policy).verdict(file.case)
+            try:
+                verdict = Trial(engine_named(reference_name), engines.named(name), policy).verdict(file.case)
+            except Unfit as error:
+                unfit = unfit or error
+                continue
             expected = expectations.get(name, [])
             yield from _of_outcome(name, verdict.outcome, expected)
             yield from _of_buckets(name, {finding.bucket for finding in verdict.findings}, expected)
+        if unfit is not None:
+            raise unfit
     except BadInput as error:
         raise located(path, file, error) from None
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable
-from errno import EPERM
+from errno import ENOMEM, EPERM
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from engines.real.vm import Vm
 from engines.real.watched import Failed
 from engines.real.watched_witness import WatchedWitness
 from memslots.case import Case
-from memslots.errors import Missing, Unfit
+from memslots.errors import Missing, RefusedHere, Unfit
 from memslots.region import Region
 
 GROW = (
@@ -51,7 +51,7 @@ class GoesWrong:
         return self._serial.apply(vm, case) if answer is None else answer
 
 
-def waits() -> int | None:
+def waits(*_ignored: object) -> int | None:
     """Wait for ever, in the kernel."""
     end, _ = os.pipe()
     os.read(end, 1)
@@ -172,12 +172,20 @@ def test_so_it_is_one_at_a_time(host: Host, case_of: Callable[..., Case], monkey
     assert finding == "the list is accepted; the model says that it is refused (EINVAL)"
 
 
-def test_what_cannot_be_witnessed_is_raised_to_who_asks(host: Host, case_of: Callable[..., Case]) -> None:
+def test_what_cannot_be_witnessed_is_raised_to_who_asks(
+    host: Host, case_of: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Unfit, match="reaches 0x100000000 bytes"):
         seen(case_of("apply slot=0 gpa=0x100000000 size=0x1000 hva=0x0"), WAYS["serial"]())
     with pytest.raises(RefusedGiven, match=r"given 0: .*EINVAL") as refused:
         seen(case_of("given slot=0 size=0", *GROW[1:]), WAYS["serial"]())
     assert (refused.value.index, refused.value.errno_name) == (0, "EINVAL")
+    monkeypatch.setattr(Vm, "set_memory_region", lambda *_: ENOMEM)
+    with pytest.raises(RefusedHere, match=r"given 0: this kernel refuses it \(ENOMEM\)"):
+        seen(case_of(*GROW), WAYS["serial"]())
+    monkeypatch.setattr(Vcpu, "emulated", waits)
+    with pytest.raises(Missing, match="makes no vCPU: hung: its process has said nothing for 0"):
+        seen(case_of(*GROW), WAYS["serial"]())
     with pytest.raises(Missing, match="nowhere/kvm"):
         WatchedWitness(case_of(*GROW), WAYS["serial"](), lambda _: True, path="/nowhere/kvm")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from engines.catalogue import ENGINES
 from engines.real.host import Host
 from fuzz.junit import Replayed, write_junit
-from fuzz.replay import case_paths, surprises
-from memslots.errors import BadInput
+from fuzz.replay import case_paths, located, surprises
+from memslots.errors import BadInput, RefusedHere, Unfit
 from memslots.textreader import parse_case
 from memslots.textwords import ORACLES
 from oracles.judge import ORACLES as JUDGES
@@ -247,10 +247,24 @@ def test_what_a_kernel_cannot_be_given_is_left_out_by_name(host: Host, tmp_path:
     )
     assert ran.stdout == ("1 replayed: 1 as expected, 0 not, 0 bad; 1 left out, for an engine cannot be given them\n")
     assert [[child.tag for child in case] for case in ET.parse(junit).iter("testcase")] == [[], ["skipped"]]
+    # What another engine makes of it is told nevertheless, whichever stands first.
+    unfit.write_text(f"{CREATE}fault slot=0\nexpect kvm ok\nexpect rfc-v1 ok\n")
+    ran = sameslots("replay", fit, unfit)
+    assert ran.returncode == 1
+    assert f"{unfit}: expected rfc-v1 ok, got rfc-v1 refused ENOMEM" in ran.stdout
+    assert ran.stdout.endswith("2 replayed: 1 as expected, 1 not, 0 bad\n")
     bad.write_text("slots 2\n")
     ran = sameslots("replay", "--reference", "kvm", fit, unfit, bad)
     assert ran.returncode == 2
     assert "2 replayed: 1 as expected, 0 not, 1 bad; 1 left out" in ran.stdout
+
+
+def test_what_the_kernel_alone_refuses_is_not_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.slots"
+    error = located(path, parse_case(CREATE.splitlines()), RefusedHere(0, "ENOMEM"))
+    assert type(error) is BadInput
+    assert str(error).startswith(f"{path}: given 0: this kernel refuses it (ENOMEM)")
+    assert isinstance(located(path, parse_case(CREATE.splitlines()), Unfit("too long")), Unfit)
 
 
 def test_the_policy_can_be_told(tmp_path: Path, sameslots: Sameslots) -> None:
