@@ -30,6 +30,7 @@ from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.trial import Trial, policy_for
 from fuzz.where import engines_of, guest_option
+from fuzz.written import write
 from memslots.errors import BadInput, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
@@ -108,7 +109,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     except BadInput as error:
         raise located(path, file, error) from None
     if svg is not None:
-        _write_map(svg, svg_map(path.stem, case, outcomes, right))
+        write(svg, svg_map(path.stem, case, outcomes, right), "a picture")
     # Paper has no edge: what is piped or redirected is folded only if COLUMNS says where.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else NO_EDGE
     console = Console(highlight=False, width=width)
@@ -181,13 +182,6 @@ def write_report(path: Path, results: list[Replayed]) -> None:
         write_junit(path, results)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}: expected a file to write JUnit XML to") from None
-
-
-def _write_map(path: Path, picture: str) -> None:
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}: expected a file to write a picture to") from None
 
 
 def _opened(source: str) -> BinaryIO:

@@ -10,6 +10,7 @@ from fuzz.enumeration import Enumeration
 from fuzz.ledger import Ledger, Place
 from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial
+from fuzz.written import write_whole
 from memslots.case import Case
 from memslots.errors import BadInput
 from reports.enumeration_table import FirstList
@@ -42,10 +43,8 @@ def _kept(trial: Trial, case: Case, bucket: str, path: Path) -> str:
         text = text_of_record(trial, case, bucket)
     except NotAgain:
         return "It was shown once, and not when it was tried again."
-    unfinished = path.with_suffix(".part")
     try:
-        unfinished.write_text(text)
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}: expected a file to write a case to") from None
     verdict = trial.verdict(case)

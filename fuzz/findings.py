@@ -5,13 +5,13 @@ Several processes write to it at once. What is written stays when a process is k
 old. A campaign that is given the folder of an earlier one goes on with it.
 """
 
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuzz.written import write_whole
 from memslots.errors import BadInput
 
 DATABASE = "findings.db"
@@ -159,12 +159,7 @@ class Findings:
         if known:
             return False
         path = self.folder / f"{record.name}.slots"
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            unfinished.write_text(text)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, text)
         cursor = self._database.execute(
             "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)",
             (

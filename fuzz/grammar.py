@@ -14,16 +14,16 @@ from functools import lru_cache
 from engines.simulated.boot import Rest, leaves, rest_of
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
+from fuzz.header import faults_of, header_of
 from fuzz.layout import spread, spread_head
 from fuzz.profiles import Profile, profile
-from memslots.case import FAULT_KINDS, Case, Faults
+from memslots.case import Case
 from memslots.machine import PROFILES, Machine, machine_of
 from memslots.region import NO_PADDING, Region
 from memslots.slot import Slot
 from memslots.uapi import (
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,
-    U32,
 )
 
 CHOICE_BITS = 48
@@ -38,12 +38,6 @@ MACHINES: tuple[Machine, ...] = (
     PROFILES["linux-6.18"],
     machine_of("linux-6.1", {"readonly": 0}),
 )
-FAULTY = frozenset((24, 25, 26, 27))
-"""The header kinds of a list during whose call something fails; the header itself tells the truth."""
-_KINDS = tuple(FAULT_KINDS)
-_NO_KIND = 31
-NENTS = (0, 1, 65_534, 65_535, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
-"""Values of nent at the limits of the list ioctl, and at none."""
 
 
 def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
@@ -62,8 +56,8 @@ def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
     for choice in choices[1 + given_choices :]:
         grammar.add(choice)
     apply = tuple(grammar.regions)
-    nent, header_flags = _header(kind, value, len(apply))
-    faults = _faults(value) if kind in FAULTY and not real else ()
+    nent, header_flags = header_of(kind, value, len(apply))
+    faults = () if real else faults_of(kind, value)
     return Case(apply, given, machine, None if nent == len(apply) else nent, header_flags, faults)
 
 
@@ -74,38 +68,6 @@ def _begun(machine: Machine, profile_number: int, choices: tuple[int, ...]) -> t
     for choice in choices:
         grammar.add(choice)
     return grammar.accepted(), rest_of(grammar.vm)
-
-
-def _header(kind: int, value: int, entries: int) -> tuple[int, int]:
-    """nent and header flags: the plain truth for most kinds."""
-    match kind:
-        case 31:
-            return NENTS[value % len(NENTS)], 0
-        case 30:
-            return value % (entries + 1), 0
-        case 29:
-            return entries + 1 + value % 3, 0
-        case 28:
-            # Now and then both: which of the two is refused first?
-            nent = NENTS[value >> 8 & 7] if value >> 5 & 7 == 7 else entries
-            return nent, 1 << (value & 31)
-    return entries, 0
-
-
-def _faults(value: int) -> Faults:
-    """One fault, or two of different kinds; the first opportunities to fail are the likeliest."""
-    kind, n, other, m, late = value & 7, value >> 3 & 7, value >> 6 & 31, value >> 11 & 3, value >> 13 & 1
-    faults = {_KINDS[kind % len(_KINDS)]: n if late else 0}
-    if other < len(_KINDS):
-        faults[_KINDS[other]] = m
-    return tuple(sorted(faults.items()))
-
-
-def spelt_faults(faults: Faults) -> int:
-    """The header value that says these faults, as far as there is one: two of them, near the beginning."""
-    (kind, n), (other, m) = (*faults, ("", 0), ("", 0))[:2]
-    second = _KINDS.index(other) if other else _NO_KIND
-    return _KINDS.index(kind) | min(n, 7) << 3 | second << 6 | min(m, 3) << 11 | 1 << 13
 
 
 class Grammar:

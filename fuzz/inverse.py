@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from engines.simulated.plain import PlainVm
-from fuzz.grammar import FAULTY, MACHINES, MOST_GIVEN, NENTS, Grammar, memory_of, spelt_faults
+from fuzz.grammar import MACHINES, MOST_GIVEN, Grammar, memory_of
+from fuzz.header import spelt_header
 from fuzz.layout import (
     BASE,
     FLAGS,
     GESTURE,
     GIVEN,
-    HEADER_KIND,
-    HEADER_VALUE,
     LONG,
     MACHINE,
     NPAGES,
@@ -49,24 +48,8 @@ def choices_of(case: Case) -> list[int]:
     grammar.accepted()
     spelt += [_spelt(grammar, region) for region in near.apply]
     machine = MACHINES.index(near.machine) if near.machine in MACHINES else 0
-    head = MACHINE.saying(machine) | GIVEN.saying(len(given)) | _header(near)
+    head = MACHINE.saying(machine) | GIVEN.saying(len(given)) | spelt_header(near)
     return [head, *spelt]
-
-
-def _header(case: Case) -> int:
-    """The header bits that say what the case's nent and header flags say, as far as there are such."""
-    entries = len(case.apply)
-    if case.faults:
-        return HEADER_KIND.saying(min(FAULTY)) | HEADER_VALUE.saying(spelt_faults(case.faults))
-    if case.header_flags:
-        return HEADER_KIND.saying(28) | HEADER_VALUE.saying(case.header_flags.bit_length() - 1)
-    if case.nent is None:
-        return 0
-    if case.nent in NENTS:
-        return HEADER_KIND.saying(31) | HEADER_VALUE.saying(NENTS.index(case.nent))
-    if case.nent < entries:
-        return HEADER_KIND.saying(30) | HEADER_VALUE.saying(case.nent)
-    return HEADER_KIND.saying(29) | HEADER_VALUE.saying(min(case.nent - entries - 1, 2))
 
 
 def _spelt(grammar: Grammar, region: Region) -> int:

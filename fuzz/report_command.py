@@ -19,6 +19,7 @@ from fuzz.explain import engine_for, engine_option, told_of
 from fuzz.replay import case_paths, located, read_named
 from fuzz.reproduce import program_of
 from fuzz.trial import policy_for
+from fuzz.written import write
 from memslots.case import Case
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput
@@ -119,6 +120,8 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
         if not verdict.findings:
             return None
         program, program_line = _program(file, path, name, asked.policy, out)
+        if program and all(finding.mismatch.oracle == "visibility" for finding in verdict.findings):
+            program_line += " (it sees what is left, not what readers see on the way)"
     except BadInput as error:
         raise located(path, file, error) from None
     outcomes = {reference.name: told.reference, engine.name: told.engine}
@@ -207,7 +210,7 @@ def _write(folder: Path, stem: str, written: _Written, form: str) -> Path:
 def _put(path: Path, text: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}: expected a file to write to") from None
+    write(path, text, "a report")
     return path

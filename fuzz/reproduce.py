@@ -11,6 +11,7 @@ from engines.simulated.engines import RfcV1, Serial
 from fuzz.cli import NOTHING_NEW, PATH, cli, policy_option
 from fuzz.replay import located
 from fuzz.trial import Trial
+from fuzz.written import write
 from memslots.case import Case
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput, Unfit
@@ -42,10 +43,7 @@ def reproduce(path: Path, ioctl: str, policy: str, out: Path | None) -> int:
     if out is None:
         click.echo(text, nl=False)
         return NOTHING_NEW
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{out}: {error.strerror}: expected a file to write the program to") from None
+    write(out, text, "the program")
     return NOTHING_NEW
 
 

@@ -27,6 +27,7 @@ from fuzz.statistics import statistics_of
 from fuzz.supervisor import Plan
 from fuzz.trial import Trial
 from fuzz.where import check, engines_of, guest_option
+from fuzz.written import write
 from memslots.errors import BadInput
 from memslots.textreader import read_case
 from oracles.policy import Policy
@@ -125,10 +126,7 @@ def reduce_case(
     if out is None:
         click.echo(text, nl=False)
     else:
-        try:
-            out.write_text(text)
-        except OSError as error:
-            raise BadInput(f"{out}: {error.strerror}: expected a file to write the case to") from None
+        write(out, text, "the case")
     entries = len(case.given) + len(case.apply), len(problem.case.given) + len(problem.case.apply)
     click.echo(f"{entries[0]} entries -> {entries[1]}, {problem.calls} trials", err=True)
     return NOTHING_NEW

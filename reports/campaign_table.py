@@ -4,7 +4,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from rich.box import ASCII
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from memslots.case import Case
 from memslots.casefile import case_file
 from memslots.machine import DEFAULT_MACHINE
 from memslots.textwriter import text_of
+from reports.bucket_table import bucket_table
 
 WIDTH = 160
 """Columns where nobody knows how wide the paper is."""
@@ -56,19 +56,14 @@ class BucketRow(NamedTuple):
 
 def campaign_table(rows: Sequence[BucketRow], *, with_record: bool) -> Table:
     """The table, the most frequent bucket first. Entries are given ones and list entries together."""
-    table = Table(box=ASCII, show_edge=False, pad_edge=False)
-    table.add_column("bucket", overflow="fold")
-    table.add_column("seen", justify="right", no_wrap=True)
-    table.add_column("first after", justify="right", no_wrap=True)
-    table.add_column("entries", justify="right", no_wrap=True)
-    table.add_column("minimal list (! flagged)", overflow="fold")
-    if with_record:
-        table.add_column("record", no_wrap=True)
-    for row in rows:
-        first = f"{row.first_trial:,} ({row.first_seconds:.1f} s) {row.backend}"
-        cells = [row.bucket, f"{row.seen:,}", first, f"{row.before}->{row.after}", row.changes]
-        table.add_row(*cells, *(["known" if row.on_record else "NEW"] if with_record else []))
-    return table
+    cells = [
+        (
+            row,
+            (f"{row.first_trial:,} ({row.first_seconds:.1f} s) {row.backend}", f"{row.before}->{row.after}"),
+        )
+        for row in rows
+    ]
+    return bucket_table(("first after", "entries"), "minimal list (! flagged)", cells, with_record=with_record)
 
 
 def _ease(row: Cause) -> tuple[object, ...]:

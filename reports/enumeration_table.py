@@ -4,10 +4,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.box import ASCII
 from rich.table import Table
 
 from memslots.case import Case
+from reports.bucket_table import bucket_table
 
 
 class FirstList(NamedTuple):
@@ -30,15 +30,5 @@ class FirstList(NamedTuple):
 
 def enumeration_table(rows: Sequence[FirstList], *, with_record: bool) -> Table:
     """The table, in the order in which the buckets are met first."""
-    table = Table(box=ASCII, show_edge=False, pad_edge=False)
-    table.add_column("bucket", overflow="fold")
-    table.add_column("seen", justify="right", no_wrap=True)
-    table.add_column("first list", justify="right", no_wrap=True)
-    table.add_column("given", justify="right", no_wrap=True)
-    table.add_column("its changes (! flagged)", overflow="fold")
-    if with_record:
-        table.add_column("record", no_wrap=True)
-    for row in rows:
-        cells = [row.bucket, f"{row.seen:,}", f"{row.number:,}", str(len(row.case.given)), row.changes]
-        table.add_row(*cells, *(["known" if row.on_record else "NEW"] if with_record else []))
-    return table
+    cells = [(row, (f"{row.number:,}", str(len(row.case.given)))) for row in rows]
+    return bucket_table(("first list", "given"), "its changes (! flagged)", cells, with_record=with_record)

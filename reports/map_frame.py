@@ -21,12 +21,12 @@ TICK = 10
 _TICK_ROWS = 3
 PATTERNS = {INVALID: "invalid", PHANTOM: "phantom", CHANGED: "changed"}
 LEGEND = {
-    INVALID: "INVALID: found by readers, and without memory",
+    INVALID: "INVALID: found by readers, who have to try again",
     PHANTOM: "phantom: in no set that is right",
     CHANGED: "other flags or userspace_addr than is right",
     LOST: "lost: should be there, and is not",
     "overlap": "overlap: two slots hold these gfns",
-    "unbacked": "unbacked: the same memory before and after, none now",
+    "unbacked": "unbacked: in no slot, the same memory before and after",
     ALIKE: "folded: ranges in which all sets are alike",
 }
 

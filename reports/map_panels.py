@@ -11,6 +11,7 @@ from typing import NamedTuple
 from memslots.outcome import UNSEEN, Outcome, Publication
 from memslots.slot import Slot, SlotSet
 from memslots.uapi import KVM_MEMSLOT_INVALID
+from oracles.backing import unbacked_gfns
 from oracles.policy import Policy, expected_active
 from reports.memory_map import rows_of
 from reports.news import news
@@ -32,7 +33,7 @@ class Box(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One set. `overlaps`: gfns that two slots hold; `unbacked`: without memory, though backed before and after."""
+    """One set. `overlaps`: gfns that two slots hold; `unbacked`: that none holds, the same memory before and after."""
 
     title: str
     notes: tuple[str, ...]
@@ -47,7 +48,7 @@ class Heading(NamedTuple):
     text: str
 
 
-def panels_of(as_id: int, outcomes: Mapping[str, Outcome], policy: Policy, page_shift: int) -> list[Panel | Heading]:
+def panels_of(as_id: int, outcomes: Mapping[str, Outcome], policy: Policy, page_size: int) -> list[Panel | Heading]:
     """All panels of one address space. The first of `outcomes` is the reference's."""
     [(name, reference), *others] = outcomes.items()
     right = expected_active(reference, policy)[as_id]
@@ -60,8 +61,8 @@ def panels_of(as_id: int, outcomes: Mapping[str, Outcome], policy: Policy, page_
     for name, outcome in others:
         panels += _after(name, outcome, as_id, right)
     published = [
-        *_published(next(iter(outcomes)), reference, as_id, reference.active[as_id], page_shift),
-        *(panel for name, outcome in others for panel in _published(name, outcome, as_id, right, page_shift)),
+        *_published(next(iter(outcomes)), reference, as_id, reference.active[as_id], page_size),
+        *(panel for name, outcome in others for panel in _published(name, outcome, as_id, right, page_size)),
     ]
     return [*panels, Heading("What readers saw on the way: each set published, in order"), *published]
 
@@ -97,7 +98,7 @@ def _after(name: str, outcome: Outcome, as_id: int, right: SlotSet) -> Iterator[
     yield _at_rest(f"after {name}, inactive set", "not what is active", inactive, right)
 
 
-def _published(name: str, outcome: Outcome, as_id: int, after: SlotSet, page_shift: int) -> Iterator[Panel]:
+def _published(name: str, outcome: Outcome, as_id: int, after: SlotSet, page_size: int) -> Iterator[Panel]:
     if outcome.published is None:
         yield Panel(name, ("its publications are not shown",))
         return
@@ -110,19 +111,21 @@ def _published(name: str, outcome: Outcome, as_id: int, after: SlotSet, page_shi
             if number == len(own) - 4:
                 yield Panel(name, (f"{len(own) - _MOST_PUBLICATIONS} publications are left out here",))
         else:
-            yield _publication(f"{name}, {number} of {len(own)}", publication, before, last, after, page_shift)
+            yield _publication(f"{name}, {number} of {len(own)}", publication, before, last, after, page_size)
         last = publication.slots
 
 
 def _publication(
-    title: str, publication: Publication, before: SlotSet, last: SlotSet, after: SlotSet, page_shift: int
+    title: str, publication: Publication, before: SlotSet, last: SlotSet, after: SlotSet, page_size: int
 ) -> Panel:
     slots = publication.slots
     notes = news(last, slots) or ["nothing new"]
     if publication.inhibited:
         notes.append("readers are kept out")
     boxes = tuple(Box(slot, tuple(_marks(slot, [before, after]))) for slot in slots)
-    return Panel(title, tuple(notes), boxes, _overlaps(slots), _unbacked(before, slots, after, page_shift))
+    lost = unbacked_gfns(publication.as_id, before, after, [publication], page_size)
+    unbacked = _merged((loss.base_gfn, loss.base_gfn + loss.npages) for loss in lost)
+    return Panel(title, tuple(notes), boxes, _overlaps(slots), unbacked)
 
 
 def _place(slot: Slot) -> tuple[int, int, int]:
@@ -144,26 +147,6 @@ def _marks(slot: Slot, rights: Sequence[SlotSet] | None) -> Iterator[str]:
 
 def _overlaps(slots: SlotSet) -> Ranges:
     return _merged((row.first, row.end) for row in rows_of([slots]) if len(row.cells[0]) > 1)
-
-
-def _unbacked(before: SlotSet, now: SlotSet, after: SlotSet, page_shift: int) -> Ranges:
-    """The gfns that have the same memory before and after, and none now."""
-
-    def lost() -> Iterator[tuple[int, int]]:
-        for row in rows_of([before, now, after]):
-            was, is_now, will_be = (_memory(cell, row.first, page_shift) for cell in row.cells)
-            if was is not None and was == will_be and is_now is None:
-                yield row.first, row.end
-
-    return _merged(lost())
-
-
-def _memory(cell: Sequence[Slot], gfn: int, page_shift: int) -> int | None:
-    """The user address behind a gfn; None for a gfn without memory."""
-    for slot in cell:
-        if not slot.flags & KVM_MEMSLOT_INVALID:
-            return slot.userspace_addr + (gfn - slot.base_gfn << page_shift)
-    return None
 
 
 def _merged(ranges: Iterator[tuple[int, int]]) -> Ranges:

@@ -73,12 +73,12 @@ def _index(outcome: Outcome, parting: Event | None) -> int | None:
     """The step that holds the event, which was written down with a detail or without."""
     if parting is None:
         return None
-    plain = parting._replace(detail="")
+    # A bucket may leave out of which change it is: pass, entry and kind tell.
     found = [
         i
         for i, step in enumerate(steps_of(outcome))
         for event in step.events
-        if event._replace(detail="") == plain and (event.kind != "lock" or event.detail == "slots_arch_lock")
+        if event[:3] == parting[:3] and (event.kind != "lock" or event.detail == "slots_arch_lock")
     ]
     if not found:
         return None

@@ -48,7 +48,7 @@ def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Pol
     used: set[str] = set()
     right = MARGIN + LABEL + TRACK
     for as_id in range(case.machine.address_spaces):
-        panels = panels_of(as_id, outcomes, policy, case.machine.page_shift)
+        panels = panels_of(as_id, outcomes, policy, case.machine.page_size)
         axis = axis_of(slot_sets_of(panels), MARGIN + LABEL, TRACK)
         if axis is None:
             continue

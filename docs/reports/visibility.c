@@ -6,17 +6,14 @@
  * as root.
  * Prints TAP. Exit code 0: as expected; 1: not; 4: it cannot run here.
  *
- * A VMM adds memory and takes a device's away, which it does not flag. Readers
- * see half of the list, then the other half.
+ * A VMM merges two slots into one over the same memory; vCPUs run meanwhile.
  *
  * Expected, as of one KVM_SET_USER_MEMORY_REGION an entry: every entry
  * accepted.
- * Seen, in a simulation of the series of 9 September 2022: corrupt sets (what
- * they hold is not vouched for), crashed, slots_lock and slots_arch_lock held,
- * 2 publications.
- * A DELETE that is not flagged publishes a set in the middle of P2: what the
- * list does to the sets before and after it no longer fits together, and
- * objects are unlinked from sets that do not hold them.
+ * Seen, in a simulation of the series of 9 September 2022: ok, 3 publications.
+ * P1 publishes each flagged entry by itself: readers meet INVALID slots in one
+ * set after the other, where one publication would do for all.
+ * Active then: slot=0 gpa=0x0 size=0x200000 hva=0x100000000000
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,38 +52,38 @@ struct kvm_userspace_memory_region_list {
 #define NR_GIVEN	2
 static const struct kvm_userspace_memory_region given[NR_GIVEN] = {
 	/* slot, flags, guest_phys_addr, memory_size, userspace_addr */
-	{ 0, 0, 0,          0x100000, 0x100000000000 },
-	{ 1, 0, 0xfeb00000, 0x10000,  0x200000000000 },
+	{ 0, 0, 0,        0x100000, 0x100000000000 },
+	{ 1, 0, 0x100000, 0x100000, 0x100000100000 },
 };
 
 /* The list: one KVM_SET_USER_MEMORY_REGION_LIST. */
-#define NR_ENTRIES	2
+#define NR_ENTRIES	3
 static const struct kvm_userspace_memory_region_entry entries[NR_ENTRIES] = {
 	/*
 	 * slot, flags, guest_phys_addr, memory_size, userspace_addr,
 	 * invalidate_slot, padding
 	 */
-	{ 2, 0, 0x100000, 0x100000, 0x100000100000, 0, { 0 } },
-	{ 1, 0, 0,        0,        0,              0, { 0 } },
+	{ 0, 0, 0, 0,        0,              1, { 0 } },
+	{ 1, 0, 0, 0,        0,              1, { 0 } },
+	{ 0, 0, 0, 0x200000, 0x100000000000, 0, { 0 } },
 };
 
 /* Its header. */
-#define NENT	2
+#define NENT	3
 #define FLAGS	0
 
 /* What is to come out: the answer... */
 #define ANSWER	0
 
 /* ...and the slots that are there then. */
-#define NR_AFTER	2
+#define NR_AFTER	1
 static const struct kvm_userspace_memory_region after[NR_AFTER] = {
 	/* slot, flags, guest_phys_addr, memory_size, userspace_addr */
-	{ 0, 0, 0,        0x100000, 0x100000000000 },
-	{ 2, 0, 0x100000, 0x100000, 0x100000100000 },
+	{ 0, 0, 0, 0x200000, 0x100000000000 },
 };
 
 /* A page of a slot id that the case does not use. */
-#define SPARE	3
+#define SPARE	2
 #define PAGE	4096
 
 static int vm, spaces, slots;

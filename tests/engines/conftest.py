@@ -5,10 +5,13 @@ A slot is written as the specification writes it, in bytes: `s0=[0x0,+0x1000)LR`
 address space 1, `inv0` for the INVALID copy of slot 0.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from engines.real.kvm_list import IoctlList
 from engines.simulated.boot import boot, boot_faithfully
 from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
@@ -17,6 +20,8 @@ from memslots.outcome import Outcome
 from memslots.slot import SlotSets
 from memslots.textreader import parse_case
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
+from tests.engines.list_engines import GIVEN, GROW, MACHINE_LINE, SILENT_SECONDS, Made, Wrong
+from tests.engines.wrecked_kernel import WreckedKvm
 
 
 def _case_of(*lines: str) -> Case:
@@ -93,3 +98,26 @@ def locks() -> Callable[[Outcome], str]:
         )
 
     return locks
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Made]:
+    """Engines with the list ioctl on kernels that go wrong, ended with the test."""
+    engines: list[IoctlList] = []
+
+    def engine_on(goes_wrong: Wrong = lambda vm: None, *, patch_8: bool = False) -> tuple[IoctlList, WreckedKvm]:
+        kvm = WreckedKvm(tmp_path / "kmsg", goes_wrong, looks_at_inactive=patch_8)
+        engines.append(IoctlList(kvm, str(kvm.log), SILENT_SECONDS))
+        return engines[-1], kvm
+
+    yield engine_on
+    for engine in engines:
+        engine.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture
+def grow(case_of: Callable[..., Case]) -> Case:
+    """A slot that grows, for such a kernel."""
+    return case_of(MACHINE_LINE, GIVEN, *GROW)

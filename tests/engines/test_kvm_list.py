@@ -2,9 +2,8 @@
 """The list ioctl of a kernel that may go wrong over it: every ending is an outcome, and no more is vouched for."""
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from errno import EIO, ENOMEM, ENOTTY
 from pathlib import Path
 from random import Random
@@ -12,13 +11,12 @@ from random import Random
 import pytest
 
 from engines.protocol import RefusedGiven
-from engines.real import kvm_list, watched
 from engines.real.host import Host
 from engines.real.kvm_list import IoctlList
 from engines.real.list_limits import MOST_BYTES
 from engines.real.list_vm import ListVm, ThisKvm, packed_list
 from engines.real.permission import DISPOSABLE, GUEST, granted
-from engines.real.watched import Failed, Watched, Work
+from engines.real.watched import Failed
 from engines.simulated.engines import Serial
 from fuzz.campaign import Campaign
 from fuzz.choices import drawn_choices
@@ -31,41 +29,8 @@ from memslots.outcome import UNSEEN, Outcome
 from memslots.region import Region
 from memslots.uapi import KVM_MEMSLOT_INVALID
 from oracles.policy import Policy
-from tests.engines.wrecked_kernel import MACHINE, WreckedKvm, WreckedVm, die, loop, stuck
-
-SILENT_SECONDS = 0.25
-MACHINE_LINE = "machine linux-6.1 max_gfn=0xfffffff"
-GIVEN = "given slot=0 gpa=0x0 size=0x4000 hva=0x10000"
-GROW = ("apply slot=0 size=0", "apply slot=0 gpa=0x0 size=0x8000 hva=0x10000")
-Wrong = Callable[[WreckedVm], int | None]
-Made = Callable[..., tuple[IoctlList, WreckedKvm]]
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    """Engines on kernels that go wrong, ended with the test."""
-    engines: list[IoctlList] = []
-
-    def engine_on(goes_wrong: Wrong = lambda vm: None, *, patch_8: bool = False) -> tuple[IoctlList, WreckedKvm]:
-        kvm = WreckedKvm(tmp_path / "kmsg", goes_wrong, looks_at_inactive=patch_8)
-        engines.append(IoctlList(kvm, str(kvm.log), SILENT_SECONDS))
-        return engines[-1], kvm
-
-    yield engine_on
-    for engine in engines:
-        engine.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-
-
-@pytest.fixture
-def grow(case_of: Callable[..., Case]) -> Case:
-    return case_of(MACHINE_LINE, GIVEN, *GROW)
-
-
-def findings(engine: IoctlList, case: Case) -> list[str]:
-    verdict = Trial(Serial(), engine, Policy.PREFIX).verdict(case)
-    return [" ".join(filter(None, (f.mismatch.oracle, f.mismatch.what))) for f in verdict.findings]
+from tests.engines.list_engines import GIVEN, MACHINE_LINE, SILENT_SECONDS, Made, Wrong, findings, hangs
+from tests.engines.wrecked_kernel import MACHINE, WreckedVm, die, loop, stuck
 
 
 @pytest.mark.parametrize("patch_8", [False, True])
@@ -98,10 +63,6 @@ def test_what_it_cannot_see_it_does_not_say(made: Made, grow: Case) -> None:
     for name in ("entry_errnos", "at_first_refusal", "generation", "nr_memslot_pages", "leaked", "publications"):
         assert getattr(outcome, name) is None
         assert name not in engine.shows
-
-
-def hangs(vm: WreckedVm) -> None:
-    stuck()
 
 
 def loops(vm: WreckedVm) -> None:
@@ -171,133 +132,6 @@ def test_a_lock_that_was_kept_is_seen_by_one_more_request(
     assert outcome.active == UNSEEN
     assert outcome.corrupt is None
     assert findings(engine, grow) == [f"balance {lock}-held"]
-
-
-def test_what_the_log_says_belongs_to_the_case(made: Made, grow: Case) -> None:
-    warning = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
-
-    def goes_wrong(vm: WreckedVm) -> None:
-        if vm.kvm.goes_wrong is goes_wrong:
-            vm.kvm.say(warning, "WARNING: possible recursive locking detected")
-
-    engine, kvm = made(goes_wrong)
-    kvm.say(warning)
-    outcome = engine.apply(grow)
-    assert outcome.warned is True
-    assert [(event.kind, event.detail) for event in outcome.mishaps or ()] == [
-        ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)"),
-        ("log", "possible recursive locking detected"),
-    ]
-    assert findings(engine, grow) == ["invariants warned"]
-    kvm.goes_wrong = lambda vm: None
-    engine.close()
-    kvm.say(warning)
-    assert engine.apply(grow).warned is False, "what was said between two cases is nobody's"
-
-
-WARNING = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
-WARNS = ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)")
-LOCKDEP = "WARNING: bad unlock balance detected!"
-
-
-def told_in_phases(outcome: Outcome) -> list[tuple[str, str, str]]:
-    return [(event.phase, event.kind, event.detail) for event in outcome.mishaps or ()]
-
-
-def test_what_the_log_says_of_given_is_not_the_call_s(made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of `given` speak, not those that a list is made of here, nor what comes then."""
-    does, list_does = WreckedVm.set_memory_region, WreckedVm.set_list
-
-    def warns(vm: WreckedVm, region: Region) -> int:
-        if not vm.lists:
-            vm.kvm.say(WARNING)
-        return does(vm, region)
-
-    def set_list(vm: WreckedVm, packed: bytearray) -> int:
-        vm.lists += 1
-        return list_does(vm, packed)
-
-    monkeypatch.setattr(WreckedVm, "set_memory_region", warns)
-    monkeypatch.setattr(WreckedVm, "set_list", set_list)
-    engine, kvm = made()
-    outcome = engine.apply(grow)
-    assert (outcome.warned, told_in_phases(outcome)) == (False, [("given", *WARNS)])
-    assert findings(engine, grow) == []
-    kvm.goes_wrong = lambda vm: vm.kvm.say(WARNING.replace("c:1 ", "c:2 "))
-    outcome = engine.apply(grow)
-    assert outcome.warned is True
-    assert told_in_phases(outcome) == [("given", *WARNS), ("", "warn", WARNS[1].replace(":1", ":2"))]
-    [finding] = Trial(Serial(), engine, Policy.PREFIX).verdict(grow).findings
-    assert finding.bucket == "invariants warned ok ok UNKNOWN warn"
-
-
-@pytest.mark.parametrize("when", ["when_read", "at_close"])
-def test_what_the_log_says_after_the_call_is_told_as_such(made: Made, grow: Case, when: str) -> None:
-    def goes_wrong(vm: WreckedVm) -> None:
-        def speaks() -> None:
-            setattr(vm, when, lambda: None)
-            vm.kvm.say(WARNING, LOCKDEP)
-
-        setattr(vm, when, speaks)
-        if when == "at_close":
-            vm.kvm.say("a line that means nothing, so that the VM is not kept")
-
-    engine, _ = made(goes_wrong)
-    outcome = engine.apply(grow)
-    assert (outcome.ended, outcome.warned, outcome.dangling) == ("returned", False, None)
-    expected = [("afterwards", *WARNS), ("afterwards", "log", "bad unlock balance detected")]
-    assert told_in_phases(outcome) == expected
-
-
-class Unkillable(Watched):
-    """A child that the kernel holds, as far as its parent can tell."""
-
-    pids: list[int]
-
-    def __init__(self, work: Work) -> None:
-        super().__init__(work, kill=lambda pid, number: None)
-        self.pids.append(self.pid)
-
-    def close(self) -> bool:
-        ended = super().close()
-        if not ended:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        return ended
-
-
-@pytest.fixture
-def unkillable(monkeypatch: pytest.MonkeyPatch) -> type[Unkillable]:
-    monkeypatch.setattr(kvm_list, "Watched", Unkillable)
-    monkeypatch.setattr(watched, "_DIE_SECONDS", 0.05)
-    Unkillable.pids = []
-    return Unkillable
-
-
-def test_a_task_that_was_given_up_is_not_the_next_case_s(unkillable: type[Unkillable], made: Made, grow: Case) -> None:
-    """The kernel speaks of a task that hangs after two minutes, and of the one that it is about at once."""
-    engine, kvm = made(hangs)
-    assert engine.apply(grow).ended == "hung"
-    [pid] = unkillable.pids
-    late = [
-        f"INFO: task python:{pid} blocked for more than 120 seconds.",
-        f"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [python:{pid}]",
-    ]
-    kvm.goes_wrong = lambda vm: vm.kvm.say(*late, f"INFO: task python:{pid}1 blocked for more than 120 seconds.")
-    outcome = engine.apply(grow)
-    assert outcome.ended == "returned"
-    assert told_in_phases(outcome) == [("", "log", f"INFO: task python:{pid}1 blocked for more than 120 seconds")]
-
-
-def test_so_many_tasks_that_hang_are_enough(
-    unkillable: type[Unkillable], made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kvm_list, "_MOST_STUCK", 2)
-    engine, _ = made(hangs)
-    assert [engine.apply(grow).ended for _ in range(2)] == ["hung"] * 2
-    assert len(unkillable.pids) == 2
-    with pytest.raises(Missing, match="since 2 tasks hang in it that cannot be killed"):
-        engine.apply(grow)
 
 
 def test_damage_is_an_outcome_and_the_kernel_is_suspect(made: Made, grow: Case) -> None:

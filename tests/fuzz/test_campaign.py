@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A campaign: what it keeps, what it counts, how it ends, and what is left when it is killed."""
 
-import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -26,11 +21,10 @@ from memslots.errors import BadInput
 from memslots.textreader import parse_case, read_case
 from oracles.policy import Policy
 from reducers.reduce import reduced
+from tests.fuzz.campaigns import SAMESLOTS, fuzz, opened
 
 TRIAL = Trial(Serial(), RfcV1())
 SETTINGS = {"engine": "rfc-v1", "reference": "serial", "policy": "atomic"}
-SAMESLOTS = Path(sys.executable).parent / "sameslots"
-WORKER = Path(__file__).parent.parent.parent / "fuzz" / "worker.py"
 
 FLAGGED_CREATE = "apply slot=5 gpa=0x7000 size=0x3000 hva=0x100000000000 invalidate"
 FLAGGED_NO_OP = """\
@@ -45,16 +39,6 @@ def case(text: str) -> Case:
 
 def campaign(folder: Path, *, raises: bool = False) -> Campaign:
     return Campaign(TRIAL, Findings(folder, SETTINGS), "random", raises=raises)
-
-
-def fuzz(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SAMESLOTS, "fuzz", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def opened(folder: Path) -> Findings:
-    return Findings(folder, settings_of(folder))
 
 
 def test_each_bucket_is_counted_and_kept_once_and_the_campaign_goes_on(tmp_path: Path) -> None:
@@ -234,88 +218,6 @@ def test_a_campaign_ends_with_its_table_and_knows_what_is_on_record(tmp_path: Pa
     assert ", 0 not on record" in known.stdout
 
 
-def heed_ctrl_c() -> None:
-    """Whoever runs the tests may ignore SIGINT, as a script does for what it puts in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def running_campaign(folder: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [SAMESLOTS, "fuzz", "--backend", "random", "--seed", "5", "--time", "600", "--out", "out"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - there are no threads
-    )
-    wait_until(lambda: len(list((folder / "out").glob("*.slots"))) > 20)
-    return process
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def workers_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(entry.parent.name))
-    return found
-
-
-def test_ctrl_c_ends_with_the_table_and_leaves_no_worker(tmp_path: Path) -> None:
-    process = running_campaign(tmp_path)
-    workers = workers_of(process.pid)
-    assert len(workers) == 1
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "minimal list (! flagged)" in out
-    assert "Traceback" not in err
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-
-
-def test_kill_9_loses_at_most_a_second_and_leaves_no_worker(tmp_path: Path) -> None:
-    process = running_campaign(tmp_path)
-    [worker] = workers_of(process.pid)
-    process.kill()
-    process.communicate(timeout=60)
-    wait_until(lambda: not Path(f"/proc/{worker}").exists())
-    findings = opened(tmp_path / "out")
-    assert findings.trials() > 0
-    names = {record.name for record in findings.records()}
-    assert names == {path.stem for path in (tmp_path / "out").glob("*.slots")}
-    again = fuzz("--backend", "random", "--runs", "50", "--seed", "6", "--out", "out", cwd=tmp_path)
-    assert again.returncode == 1
-    assert opened(tmp_path / "out").trials() == findings.trials()
-
-
-def test_a_killed_worker_has_written_down_all_but_the_last_second(tmp_path: Path) -> None:
-    process = running_campaign(tmp_path)
-    [worker] = workers_of(process.pid)
-    before = opened(tmp_path / "out").seconds()
-    time.sleep(4)
-    os.kill(worker, signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "a worker ended with -9" in err
-    assert "minimal list (! flagged)" in out, "what was found is told all the same"
-    assert opened(tmp_path / "out").seconds() - before > 2.5
-
-
-def test_a_worker_is_an_executable_of_its_own() -> None:
-    assert os.access(WORKER, os.X_OK)
-    assert WORKER.read_text().startswith("#!")
-
-
 def test_stats_print_what_the_grammar_makes(tmp_path: Path) -> None:
     result = fuzz("--stats", "--runs", "200", "--seed", "1", cwd=tmp_path)
     assert result.returncode == 0
@@ -340,71 +242,6 @@ def test_bad_usage_is_said_at_once(tmp_path: Path, arguments: list[str], message
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_atheris_finds_the_same_and_keeps_its_corpus(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    for mutator in ("--mutator", "--no-mutator"):
-        result = fuzz("--backend", "atheris", "--runs", "400", "--seed", "5", "--out", mutator, mutator, cwd=tmp_path)
-        assert result.returncode == 1, result.stderr
-        assert opened(tmp_path / mutator).trials() == 400
-        assert "survival ok hung P1 CREATE lock" in result.stdout
-        assert len(list((tmp_path / mutator / "atheris-corpus").iterdir())) > 10
-
-
-def test_atheris_starts_from_seeds(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    (tmp_path / "seed.slots").write_text(f"slots 1\n{FLAGGED_CREATE}\n")
-    result = fuzz("--backend", "atheris", "--runs", "2", "--seeds", "seed.slots", cwd=tmp_path)
-    assert result.returncode == 1, result.stderr
-    assert "survival ok hung P1 CREATE lock" in result.stdout
-
-
-def test_the_farm_mode_raises_and_leaves_the_input(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    result = subprocess.run(
-        [sys.executable, WORKER, "--backend", "atheris", "--raise", "--out", "out", "--seed", "5"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert result.returncode == 77
-    assert "MismatchFound" in result.stdout + result.stderr
-    assert list((tmp_path / "out").glob("crash-*"))
-
-
-def worker(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, WORKER, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
-def test_what_libfuzzer_runs_again_keeps_our_options_and_our_python(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    jobs = worker("--out=jobs", "--policy=prefix", "-jobs=1", "-workers=1", "-runs=200", cwd=tmp_path)
-    assert jobs.returncode == 0, jobs.stderr
-    assert settings_of(tmp_path / "jobs")["policy"] == "prefix"
-    assert opened(tmp_path / "jobs").trials() > 0
-    assert not (tmp_path / "findings").exists()
-    merged = tmp_path / "merged"
-    merged.mkdir()
-    merge = worker(
-        "--out=jobs", "--policy=prefix", "-merge=1", merged, tmp_path / "jobs" / "atheris-corpus", cwd=tmp_path
-    )
-    assert merge.returncode == 0, merge.stderr
-    assert len(list(merged.iterdir())) > 5
-
-
-def test_a_farm_forks_finds_and_replays(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed")
-    fork = worker("--raise", "--out=out", "--seed=5", "-fork=1", "-runs=500", cwd=tmp_path)
-    assert fork.returncode == 77
-    [crash, *_] = (tmp_path / "out").glob("crash-*")
-    again = worker("--raise", "--out=out", crash, cwd=tmp_path)
-    assert again.returncode == 77
-    assert "MismatchFound" in again.stdout + again.stderr
 
 
 def test_reduce_writes_the_minimal_case(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from engines.simulated.engines import RfcV1, Serial
 from engines.simulated.plain import PlainVm
 from fuzz.boundaries import at_a_limit
 from fuzz.choices import CHUNK, LISTS_OF_A_STATE, bytes_from_choices, choices_from_bytes, drawn, drawn_choices
-from fuzz.grammar import MACHINES, NENTS, case_of
+from fuzz.grammar import MACHINES, case_of
+from fuzz.header import NENTS
 from fuzz.layout import BASE, GESTURE, GESTURE_FIELDS, GIVEN, HEAD_FIELDS, NPAGES, REST, SLOT, spread, spread_head
 from fuzz.profiles import GESTURES, PROFILES, TABLE, profile
 from fuzz.signature import changes_of

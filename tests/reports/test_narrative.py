@@ -174,3 +174,13 @@ def test_news_tell_every_kind_of_change() -> None:
         "slot 1:2 turns INVALID",
         "slot 1:2 at 0x0 is gone",
     ]
+
+
+def test_the_step_is_marked_where_readers_meet_another_invalid_window() -> None:
+    """Its bucket says nothing of the change: which entry comes second is a matter of neighbours."""
+    merge = SLOT_0 + (
+        "given slot=1 gpa=0x10000 size=0x10000 hva=0x10000\n"
+        "apply slot=0 size=0 invalidate\napply slot=1 size=0 invalidate\n"
+    )
+    marked = [step for step in story(merge) if PARTING in step]
+    assert [step.partition(":")[0] for step in marked] == ["2. P1, entry 1, DELETE"]

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the log of a kernel with the list ioctl says: of which case, of which phase of it, and of whose task."""
+
+import os
+import signal
+
+import pytest
+
+from engines.real import kvm_list, watched
+from engines.real.watched import Watched, Work
+from engines.simulated.engines import Serial
+from fuzz.trial import Trial
+from memslots.case import Case
+from memslots.errors import Missing
+from memslots.outcome import Outcome
+from memslots.region import Region
+from oracles.policy import Policy
+from tests.engines.list_engines import Made, findings, hangs
+from tests.engines.wrecked_kernel import WreckedVm
+
+
+def test_what_the_log_says_belongs_to_the_case(made: Made, grow: Case) -> None:
+    warning = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
+
+    def goes_wrong(vm: WreckedVm) -> None:
+        if vm.kvm.goes_wrong is goes_wrong:
+            vm.kvm.say(warning, "WARNING: possible recursive locking detected")
+
+    engine, kvm = made(goes_wrong)
+    kvm.say(warning)
+    outcome = engine.apply(grow)
+    assert outcome.warned is True
+    assert [(event.kind, event.detail) for event in outcome.mishaps or ()] == [
+        ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)"),
+        ("log", "possible recursive locking detected"),
+    ]
+    assert findings(engine, grow) == ["invariants warned"]
+    kvm.goes_wrong = lambda vm: None
+    engine.close()
+    kvm.say(warning)
+    assert engine.apply(grow).warned is False, "what was said between two cases is nobody's"
+
+
+WARNING = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
+WARNS = ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)")
+LOCKDEP = "WARNING: bad unlock balance detected!"
+
+
+def told_in_phases(outcome: Outcome) -> list[tuple[str, str, str]]:
+    return [(event.phase, event.kind, event.detail) for event in outcome.mishaps or ()]
+
+
+def test_what_the_log_says_of_given_is_not_the_call_s(made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `given` speak, not those that a list is made of here, nor what comes then."""
+    does, list_does = WreckedVm.set_memory_region, WreckedVm.set_list
+
+    def warns(vm: WreckedVm, region: Region) -> int:
+        if not vm.lists:
+            vm.kvm.say(WARNING)
+        return does(vm, region)
+
+    def set_list(vm: WreckedVm, packed: bytearray) -> int:
+        vm.lists += 1
+        return list_does(vm, packed)
+
+    monkeypatch.setattr(WreckedVm, "set_memory_region", warns)
+    monkeypatch.setattr(WreckedVm, "set_list", set_list)
+    engine, kvm = made()
+    outcome = engine.apply(grow)
+    assert (outcome.warned, told_in_phases(outcome)) == (False, [("given", *WARNS)])
+    assert findings(engine, grow) == []
+    kvm.goes_wrong = lambda vm: vm.kvm.say(WARNING.replace("c:1 ", "c:2 "))
+    outcome = engine.apply(grow)
+    assert outcome.warned is True
+    assert told_in_phases(outcome) == [("given", *WARNS), ("", "warn", WARNS[1].replace(":1", ":2"))]
+    [finding] = Trial(Serial(), engine, Policy.PREFIX).verdict(grow).findings
+    assert finding.bucket == "invariants warned ok ok UNKNOWN warn"
+
+
+@pytest.mark.parametrize("when", ["when_read", "at_close"])
+def test_what_the_log_says_after_the_call_is_told_as_such(made: Made, grow: Case, when: str) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        def speaks() -> None:
+            setattr(vm, when, lambda: None)
+            vm.kvm.say(WARNING, LOCKDEP)
+
+        setattr(vm, when, speaks)
+        if when == "at_close":
+            vm.kvm.say("a line that means nothing, so that the VM is not kept")
+
+    engine, _ = made(goes_wrong)
+    outcome = engine.apply(grow)
+    assert (outcome.ended, outcome.warned, outcome.dangling) == ("returned", False, None)
+    expected = [("afterwards", *WARNS), ("afterwards", "log", "bad unlock balance detected")]
+    assert told_in_phases(outcome) == expected
+
+
+class Unkillable(Watched):
+    """A child that the kernel holds, as far as its parent can tell."""
+
+    pids: list[int]
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work, kill=lambda pid, number: None)
+        self.pids.append(self.pid)
+
+    def close(self) -> bool:
+        ended = super().close()
+        if not ended:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        return ended
+
+
+@pytest.fixture
+def unkillable(monkeypatch: pytest.MonkeyPatch) -> type[Unkillable]:
+    monkeypatch.setattr(kvm_list, "Watched", Unkillable)
+    monkeypatch.setattr(watched, "_DIE_SECONDS", 0.05)
+    Unkillable.pids = []
+    return Unkillable
+
+
+def test_a_task_that_was_given_up_is_not_the_next_case_s(unkillable: type[Unkillable], made: Made, grow: Case) -> None:
+    """The kernel speaks of a task that hangs after two minutes, and of the one that it is about at once."""
+    engine, kvm = made(hangs)
+    assert engine.apply(grow).ended == "hung"
+    [pid] = unkillable.pids
+    late = [
+        f"INFO: task python:{pid} blocked for more than 120 seconds.",
+        f"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [python:{pid}]",
+    ]
+    kvm.goes_wrong = lambda vm: vm.kvm.say(*late, f"INFO: task python:{pid}1 blocked for more than 120 seconds.")
+    outcome = engine.apply(grow)
+    assert outcome.ended == "returned"
+    assert told_in_phases(outcome) == [("", "log", f"INFO: task python:{pid}1 blocked for more than 120 seconds")]
+
+
+def test_so_many_tasks_that_hang_are_enough(
+    unkillable: type[Unkillable], made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm_list, "_MOST_STUCK", 2)
+    engine, _ = made(hangs)
+    assert [engine.apply(grow).ended for _ in range(2)] == ["hung"] * 2
+    assert len(unkillable.pids) == 2
+    with pytest.raises(Missing, match="since 2 tasks hang in it that cannot be killed"):
+        engine.apply(grow)
