@@ -12,7 +12,7 @@ KERNELS := build/guests
 LIST_KERNELS := build/list-kernels
 CASES := corpus docs/examples
 
-.PHONY: install campaign test test-guest list-kernels lint format replay reports bench mutants clean
+.PHONY: install campaign test test-guest list-kernels lint format replay reports bench mutants detection clean
 
 install: $(STAMP)
 
@@ -72,6 +72,11 @@ bench: install
 # Every mistake that a rule plants in the model, and how soon calibrate finds it. Needs /dev/kvm; takes some minutes.
 mutants: install
 	$(BIN)/python -m bench.mutants
+
+# Every mistake that a rule plants in the engines, and how soon the oracles notice it. Takes the better part of an hour,
+# and goes on where it was interrupted.
+detection: install
+	$(BIN)/python -m bench.detection
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis findings test-results

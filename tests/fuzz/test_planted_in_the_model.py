@@ -46,7 +46,7 @@ CARRY_OUT = {
     "objects": {"Memslots.holds", "Memslots.unlink", "Memslots.insert_gfn"},
     "vm": {
         *("Vm.as_id_of", "Vm.replace", "Vm.swap", "Vm.lock_slots", "Vm.lock_arch", "Vm.new_slot", "Vm.new_invalid"),
-        *("Vm.kfree", "Vm.vfree", "Vm.mishap"),
+        *("Vm.kfree", "Vm.vfree", "Vm.mishap", "Vm.unlock_slots", "Vm._release_arch"),
     },
 }
 """What models run besides, with conditions in it: it does what was decided, locks, counts, frees and tells."""
