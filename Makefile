@@ -10,15 +10,16 @@ TIME ?= 60
 OUT ?= findings/campaign
 KERNELS := build/guests
 LIST_KERNELS := build/list-kernels
+TREES := build/trees-src
 CASES := corpus docs/examples
 
-.PHONY: install campaign test test-guest list-kernels lint format replay reports bench mutants detection clean
+.PHONY: install campaign test test-guest test-tree list-kernels lint format replay reports bench mutants detection clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz,tree]'
 	touch $@
 
 test: install
@@ -28,6 +29,11 @@ test: install
 test-guest: install
 	tests/guest/prepare $(KERNELS)
 	SAMESLOTS_KERNELS=$(KERNELS) SAMESLOTS_LIST_KERNELS=$(LIST_KERNELS) $(BIN)/python -m pytest tests/guest -p no:xdist
+
+# Compiles the memslot code of Debian's kernel sources 6.1 and 6.12, with and without mistakes in it: some minutes.
+test-tree: install
+	tests/engines/tree/prepare $(TREES)
+	SAMESLOTS_TREES=$(TREES) $(BIN)/python -m pytest tests/engines/tree -n auto --dist loadfile
 
 # Linux 6.1 with a list ioctl of our own (docs/kvm-list.md), plain and with KASAN and lockdep: half an hour. make
 # test-guest tries kvm-list on what is there of them.
