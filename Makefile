@@ -33,23 +33,19 @@ test-guest: install
 	tests/guest/prepare $(KERNELS)
 	SAMESLOTS_KERNELS=$(KERNELS) SAMESLOTS_LIST_KERNELS=$(LIST_KERNELS) $(BIN)/python -m pytest tests/guest -p no:xdist
 
-<<<<<<< HEAD
 # Compiles the memslot code of Debian's kernel sources 6.1 and 6.12, with and without mistakes in it: some minutes.
 test-tree: install
 	tests/engines/tree/prepare $(TREES)
-	SAMESLOTS_TREES=$(TREES) $(BIN)/python -m pytest tests/engines/tree -n auto --dist loadfile
+	SAMESLOTS_TREES=$(TREES) $(BIN)/python -m pytest tests/engines/tree tests/examples -n auto --dist loadfile
 
-# Linux 6.1 with each of the patches in examples/ (docs/list-patches.md), built in a quarter of an hour each and booted:
-=======
 # Linux 6.1 with each of the patches in examples/ (docs/list-patches.md), built in a quarter of an hour and booted:
->>>>>>> 4d20e19 (Build all variants of the list kernel in one tree, from one another's objects)
 # LISTS lists through the real ioctl, beside the engine ideal. naive must differ, atomic must not.
 kernel: install
 	tests/guest/prepare
 	tests/guest/kernel/prepare
 	tests/guest/kernel/build.sh $(LIST_KERNELS)/naive naive
 	tests/guest/kernel/build.sh $(LIST_KERNELS)/atomic atomic
-	SAMESLOTS_LINUX=$(CURDIR)/$(LIST_KERNELS)/tree $(BIN)/python -m pytest tests/examples -p no:xdist
+	SAMESLOTS_TREES=$(LIST_KERNELS) $(BIN)/python -m pytest tests/examples -p no:xdist
 	$(BIN)/sameslots guest --shell $(LIST_KERNELS)/naive -- 'cd $(CURDIR) && \
 		$(BIN)/python -m tests.guest.list_campaign $(LISTS) $(SEED)'; test $$? -eq 1
 	$(BIN)/sameslots guest --shell $(LIST_KERNELS)/atomic -- 'cd $(CURDIR) && \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Build a kernel with a list ioctl: `build.sh OUT VARIANT [FRAGMENT...]` makes OUT/arch/x86/boot/bzImage. VARIANT is
 # naive or atomic, a patch of examples/, or astray: naive, which goes wrong in ways chosen while it runs (astray.c).
-# The trees, tree and tree-patched, stand beside OUT, and serve every OUT there, one at a time.
+# The trees, linux-6.1 and linux-6.1-patched, stand beside OUT, and serve every OUT there, one at a time.
 # Needs Debian's linux-source-6.1 (or SOURCE=, a tarball or a tree of Linux 6.1) and what a kernel build needs.
 set -eu
 
@@ -32,8 +32,8 @@ done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 trees=$(dirname "$out")
-plain=$trees/tree
-tree=$trees/tree-patched
+plain=$trees/linux-6.1
+tree=$trees/linux-6.1-patched
 if [ ! -e "$plain/.complete" ]; then
     rm -rf "$plain"
     mkdir "$plain"
