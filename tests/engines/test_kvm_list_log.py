@@ -19,31 +19,40 @@ from tests.engines.list_engines import Made, findings, hangs
 from tests.engines.wrecked_kernel import WreckedVm
 
 
-def test_what_the_log_says_belongs_to_the_case(made: Made, grow: Case) -> None:
-    warning = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
+def warning(line: int = 1, pid: int | None = None) -> str:
+    """Of this process, if not of another."""
+    number = os.getpid() if pid is None else pid
+    return f"WARNING: CPU: 0 PID: {number} at virt/kvm/kvm_main.c:{line} kvm_replace_memslot+0x5/0x30"
 
+
+WARNS = ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)")
+LOCKDEP = "WARNING: bad unlock balance detected!"
+
+
+@pytest.fixture(autouse=True)
+def as_outside_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is a file: it knows processes by the numbers that they have for us."""
+    monkeypatch.setattr(kvm_list, "known_as", lambda pid: pid)
+
+
+def test_what_the_log_says_belongs_to_the_case(made: Made, grow: Case) -> None:
     def goes_wrong(vm: WreckedVm) -> None:
         if vm.kvm.goes_wrong is goes_wrong:
-            vm.kvm.say(warning, "WARNING: possible recursive locking detected")
+            vm.kvm.say(warning(), "WARNING: possible recursive locking detected")
 
     engine, kvm = made(goes_wrong)
-    kvm.say(warning)
+    kvm.say(warning())
     outcome = engine.apply(grow)
     assert outcome.warned is True
     assert [(event.kind, event.detail) for event in outcome.mishaps or ()] == [
-        ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)"),
+        WARNS,
         ("log", "possible recursive locking detected"),
     ]
     assert findings(engine, grow) == ["invariants warned"]
     kvm.goes_wrong = lambda vm: None
     engine.close()
-    kvm.say(warning)
+    kvm.say(warning())
     assert engine.apply(grow).warned is False, "what was said between two cases is nobody's"
-
-
-WARNING = "WARNING: CPU: 0 PID: 71 at virt/kvm/kvm_main.c:1 kvm_replace_memslot+0x5/0x30"
-WARNS = ("warn", "kvm_replace_memslot (virt/kvm/kvm_main.c:1)")
-LOCKDEP = "WARNING: bad unlock balance detected!"
 
 
 def told_in_phases(outcome: Outcome) -> list[tuple[str, str, str]]:
@@ -56,7 +65,7 @@ def test_what_the_log_says_of_given_is_not_the_call_s(made: Made, grow: Case, mo
 
     def warns(vm: WreckedVm, region: Region) -> int:
         if not vm.lists:
-            vm.kvm.say(WARNING)
+            vm.kvm.say(warning())
         return does(vm, region)
 
     def set_list(vm: WreckedVm, packed: bytearray) -> int:
@@ -69,7 +78,7 @@ def test_what_the_log_says_of_given_is_not_the_call_s(made: Made, grow: Case, mo
     outcome = engine.apply(grow)
     assert (outcome.warned, told_in_phases(outcome)) == (False, [("given", *WARNS)])
     assert findings(engine, grow) == []
-    kvm.goes_wrong = lambda vm: vm.kvm.say(WARNING.replace("c:1 ", "c:2 "))
+    kvm.goes_wrong = lambda vm: vm.kvm.say(warning(2))
     outcome = engine.apply(grow)
     assert outcome.warned is True
     assert told_in_phases(outcome) == [("given", *WARNS), ("", "warn", WARNS[1].replace(":1", ":2"))]
@@ -82,7 +91,7 @@ def test_what_the_log_says_after_the_call_is_told_as_such(made: Made, grow: Case
     def goes_wrong(vm: WreckedVm) -> None:
         def speaks() -> None:
             setattr(vm, when, lambda: None)
-            vm.kvm.say(WARNING, LOCKDEP)
+            vm.kvm.say(warning(), LOCKDEP)
 
         setattr(vm, when, speaks)
         if when == "at_close":
@@ -93,6 +102,42 @@ def test_what_the_log_says_after_the_call_is_told_as_such(made: Made, grow: Case
     assert (outcome.ended, outcome.warned, outcome.dangling) == ("returned", False, None)
     expected = [("afterwards", *WARNS), ("afterwards", "log", "bad unlock balance detected")]
     assert told_in_phases(outcome) == expected
+
+
+@pytest.mark.parametrize("when", ["during", "at_close"])
+def test_a_warn_of_another_task_is_shown_and_is_not_the_call_s(made: Made, grow: Case, when: str) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        foreign = warning(2, 1)
+
+        def speaks() -> None:
+            vm.kvm.say(foreign)
+
+        if when == "during":
+            speaks()
+        else:
+            vm.kvm.say("a line that means nothing, so that the VM is not kept")
+            vm.at_close = speaks
+
+    engine, kvm = made(goes_wrong)
+    outcome = engine.apply(grow)
+    phase = "" if when == "during" else "afterwards"
+    assert outcome.warned is False
+    assert told_in_phases(outcome) == [
+        (phase, "log", "WARN of task 1: kvm_replace_memslot (virt/kvm/kvm_main.c:2)"),
+    ]
+    assert findings(engine, grow) == []
+    kvm.goes_wrong = lambda vm: vm.kvm.say(warning(2, 1), warning())
+    outcome = engine.apply(grow)
+    assert outcome.warned is True
+    assert [event.kind for event in outcome.mishaps or ()] == ["warn", "log"]
+
+
+def test_in_a_container_every_warn_of_a_task_is_the_call_s(
+    made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kvm_list, "known_as", lambda pid: None)
+    engine, _ = made(lambda vm: vm.kvm.say(warning(1, 4_000_000)))
+    assert engine.apply(grow).warned is True
 
 
 class Unkillable(Watched):
