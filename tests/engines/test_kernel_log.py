@@ -3,6 +3,7 @@
 
 import os
 import tempfile
+from errno import EIO, EPIPE
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,39 @@ def test_lines_that_were_lost_are_told(tmp_path: Path) -> None:
     with path.open("a") as kmsg:
         kmsg.write("6,14,1,-;five\n6,15,1,-;six\n")
     assert log.news() == Heard((Line("five"), Line("six")), lost=True)
+    log.close()
+
+
+def test_the_end_of_a_line_is_not_put_to_another_one(tmp_path: Path) -> None:
+    """What it belongs to was lost."""
+    path = tmp_path / "kmsg"
+    path.touch()
+    log = KernelLog(str(path))
+    path.write_text("6,10,1,-;one\n6,12,1,c;the end of two\n")
+    assert log.news() == Heard((Line("one"), Line("the end of two")), lost=True)
+    log.close()
+
+
+def test_what_was_overwritten_before_it_was_read_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says EPIPE once, and goes on with the oldest record that it has."""
+    path = tmp_path / "kmsg"
+    path.touch()
+    log = KernelLog(str(path))
+    path.write_text("6,10,1,-;one\n")
+    answers = [EPIPE]
+    reads = os.read
+
+    def read(fd: int, size: int) -> bytes:
+        if answers:
+            raise OSError(answers.pop(), "")
+        return reads(fd, size)
+
+    monkeypatch.setattr("engines.real.kmsg.os.read", read)
+    assert log.news() == Heard((Line("one"),), lost=True)
+    assert log.news() == Heard()
+    answers.append(EIO)
+    with pytest.raises(OSError, match="Errno 5"):
+        log.news()
     log.close()
 
 

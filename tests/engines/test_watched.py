@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.real import watched
 from engines.real.device import die_with
 from engines.real.watched import Died, Failed, Stuck, Tell, Watched
 
@@ -82,6 +83,53 @@ def test_silence_is_counted_from_the_last_word() -> None:
     child = Watched(work)
     assert child.ask("", SECONDS * 4, nothing) == "done"
     child.close()
+
+
+def waits(flag: Path) -> None:
+    while not flag.exists():
+        time.sleep(SECONDS / 4)
+
+
+def works(flag: Path) -> None:
+    while not flag.exists():
+        pass
+
+
+@pytest.mark.parametrize("does", [waits, works])
+def test_a_child_that_is_silent_while_it_works_is_given_more_time(
+    does: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits and wakes again, or uses the processor, until its parent has looked at it four times."""
+    flag = tmp_path / "flag"
+    looks = 0
+
+    def counting(pid: int) -> str:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            flag.touch()
+        return wakes(pid)
+
+    wakes = watched._wakes
+    monkeypatch.setattr(watched, "_wakes", counting)
+    child = Watched(lambda question, tell: does(flag))
+    assert child.ask("", SECONDS, nothing) is None
+    assert looks >= 5
+    child.close()
+
+
+def test_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def waking(pid: int) -> str:
+        looks.append(pid)
+        return str(len(looks))
+
+    monkeypatch.setattr(watched, "_wakes", waking)
+    child = Watched(lambda question, tell: sleeps())
+    with pytest.raises(Stuck):
+        child.ask("", SECONDS / 10, nothing)
+    assert looks == [child.pid] * 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -127,6 +127,10 @@ class WreckedKvm:
                 log.write(f"4,{self._said},{self._said * 1000},-,caller=T{os.getpid()};{line}\n SUBSYSTEM=none\n")
                 self._said += 1
 
+    def loses(self, lines: int) -> None:
+        """Say so many that nobody will read."""
+        self._said += lines
+
 
 def stuck() -> None:
     """Wait for ever."""
