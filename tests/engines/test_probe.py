@@ -139,6 +139,9 @@ def test_a_set_equals_itself_and_no_other(region2: bool) -> None:
         ((A, B._replace(base_gfn=Gfn(1))), (C,)),
         ((A, B), (C._replace(userspace_addr=HVAS[1]),)),
         ((A, B._replace(id=4)), (C,)),
+        # None that a kernel could have, and about which it could be asked.
+        ((A, B), (C._replace(as_id=2),)),
+        ((A, B), (C._replace(as_id=0),)),
     ]
     before = model.model.walk()
     assert readback.equal(right)
