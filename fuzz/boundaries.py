@@ -7,7 +7,8 @@ from memslots.slot import Slot
 from memslots.uapi import KVM_MEM_MAX_NR_PAGES, PADDING_BYTES, TASK_SIZE_MAX, U32, U64
 
 _FLAGS = (1 << 2, 1 << 16, 1 << 17, U32)
-_SLOT_IDS = (32763, 32764, 32765, 32766, 32767, 0xFFFF)
+_SLOT_IDS = (32763, 32764, 32765, 32766, 32767, 0xFFFF, 0x8000, 144, 234)
+"""The limits, and two that share a bucket of the id hash with ids that gestures use: 0 and 1 (hash_32 in 7 bits)."""
 _ADDRESS_SPACES = (1, 2, 3, 0xFFFF)
 
 
@@ -61,7 +62,7 @@ def at_a_limit(machine: Machine, plain: Region, old: Slot | None, right: bool, r
                 fields["slot"] = _ADDRESS_SPACES[value & 3] << 16 if value >> 3 & 1 else bad_id
         case 14:
             fields["memory_size"] = 0
-            fields["guest_phys_addr"] = (1, page, U64, 0)[value & 3]
+            fields["guest_phys_addr"] = (1, page, U64, 0, 1 << 63)[value % 5]
         case 15:
             fields["memory_size"] = 0
             fields["userspace_addr"] = (1, TASK_SIZE_MAX, TASK_SIZE_MAX + page, 0)[value & 3]

@@ -12,7 +12,7 @@ _FAULTY = frozenset((24, 25, 26, 27))
 """The header kinds of a list during whose call something fails; the header itself tells the truth."""
 _KINDS = tuple(FAULT_KINDS)
 _NO_KIND = 31
-NENTS = (0, 1, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
+NENTS = (0, 1, 65_534, 65_535, 131_072, 131_073, (1 << 25) - 1, 1 << 25, U32)
 """Values of nent at the limits of the list ioctl, and at none."""
 
 
@@ -26,7 +26,9 @@ def header_of(kind: int, value: int, entries: int) -> tuple[int, int]:
         case 29:
             return entries + 1 + value % 3, 0
         case 28:
-            return entries, 1 << (value & 31)
+            # Now and then both: which of the two is refused first?
+            nent = NENTS[value >> 8 & 7] if value >> 5 & 7 == 7 else entries
+            return nent, 1 << (value & 31)
     return entries, 0
 
 
@@ -47,7 +49,8 @@ def spelt_header(case: Case) -> int:
     if case.faults:
         return HEADER_KIND.saying(min(_FAULTY)) | HEADER_VALUE.saying(_spelt_faults(case.faults))
     if case.header_flags:
-        return HEADER_KIND.saying(28) | HEADER_VALUE.saying(case.header_flags.bit_length() - 1)
+        both = 7 << 5 | NENTS.index(case.nent) << 8 if case.nent in NENTS[:8] else 0
+        return HEADER_KIND.saying(28) | HEADER_VALUE.saying(case.header_flags.bit_length() - 1 | both)
     if case.nent is None:
         return 0
     if case.nent in NENTS:

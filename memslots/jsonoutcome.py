@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An outcome back from its JSON form: the inverse of `json_of_outcome`, and a longer form that loses nothing.
 
-The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events` and `page_size`, and
-`published` unless somebody asks for it. Between two processes of this project they go along, under their own names.
+The contract leaves out what only oracles and reports ask for: `before`, `mishaps`, `events`, `page_size` and
+`incomplete`, and `published` unless somebody asks for it. Between two processes of this project they go along, under
+their own names.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ def whole_json_of_outcome(outcome: Outcome) -> dict[str, Json]:
         "events": _json_of_events(outcome.events),
         "published": json_of_published(outcome.published),
         "page_size": outcome.page_size,
+        "incomplete": outcome.incomplete,
     }
 
 
@@ -154,4 +156,5 @@ _READERS: Mapping[str, Callable[[str, object], object]] = {
     "events": _events,
     "published": _published,
     "page_size": _number,
+    "incomplete": _number,
 }

@@ -65,7 +65,8 @@ class Outcome(NamedTuple):
     `before` (the active sets when the call began), `mishaps`, `events` and `published` are for oracles and reports:
     mishaps are the events that no smooth update has (see `Event`), there in every outcome of an engine that knows of
     them; `published` has every set that the call has made active, in order, and is None, too, where that would be too
-    much to hold. `page_size` is what a gfn's userspace_addr goes by.
+    much to hold. `page_size` is what a gfn's userspace_addr goes by. `incomplete` counts linked slot objects that lack
+    what a slot has: a place in each index of the set, arch arrays, a dirty bitmap if it logs.
 
     `ended` is returned, hung (waits for ever for a lock), crashed (see `kind`) or looped (for ever, in corrupt
     structures); or unknown, where the engine was told not to follow sets that have gone astray. `value` and `errno`
@@ -96,6 +97,7 @@ class Outcome(NamedTuple):
     events: tuple[Event, ...] | None = None
     published: tuple[Publication, ...] | None = None
     page_size: int | None = None
+    incomplete: int | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -82,12 +82,35 @@ def generations(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterato
     yield from _generations(reference, outcome)
 
 
+def complete(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mismatch]:
+    """No slot may lack what a slot has: a place in each index, arch arrays, a dirty bitmap if it logs."""
+    if outcome.incomplete and _at_rest(outcome):
+        yield Mismatch("invariants", "incomplete", {"incomplete": outcome.incomplete})
+
+
+def in_place(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mismatch]:
+    """What is active must be what was published last, or what was active before: no set is edited under its readers."""
+    if outcome.published is None or not _at_rest(outcome) or outcome.active == UNSEEN:
+        return
+    last = list(outcome.before)
+    for publication in outcome.published:
+        last[publication.as_id] = publication.slots
+    if tuple(last) != outcome.active:
+        yield Mismatch(
+            "invariants",
+            "edited-in-place",
+            {"published": json_of_sets(tuple(last)), "active": json_of_sets(outcome.active)},
+        )
+
+
 PARTS: tuple[tuple[Callable[[Outcome, Outcome, Policy], Iterator[Mismatch]], frozenset[str]], ...] = (
     (corrupt, frozenset(("corrupt",))),
     (warned, frozenset(("ended", "warned"))),
     (sets, frozenset(("ended", "active", "inactive"))),
     (page_count, frozenset(("ended", "active", "nr_memslot_pages"))),
     (generations, frozenset(("ended", "generation"))),
+    (complete, frozenset(("ended", "incomplete"))),
+    (in_place, frozenset(("ended", "active", "published"))),
 )
 """Each invariant with what it needs, for engines that do not show all of `NEEDS`."""
 
@@ -99,7 +122,8 @@ def _at_rest(outcome: Outcome) -> bool:
 def _generations(reference: Outcome, outcome: Outcome) -> Iterator[Mismatch]:
     """Generations must tell of the publications there were, and of no more than the reference makes.
 
-    Fewer are an allowance, and so are others of a list that the reference refuses (`allowances.py`).
+    Fewer are an allowance, and so are others of a list that the reference refuses (`allowances.py`); but not of an
+    engine that applies one entry after the other itself, and stops where the reference does.
     """
     ours, theirs = outcome.generation, reference.generation
     if ours is None or theirs is None or any(generation & _UPDATE_IN_PROGRESS for generation in ours):
@@ -111,7 +135,9 @@ def _generations(reference: Outcome, outcome: Outcome) -> Iterator[Mismatch]:
         if sum(ours) - sum(theirs) != published * len(ours):
             yield _of_generations("generation", theirs, ours)
             return
-    if reference.value == 0 and any(our > their for our, their in zip(ours, theirs, strict=True)):
+    stops = outcome.value != 0 and outcome.at_first_refusal is not None and not outcome.failed
+    alike = reference.value == 0 or stops
+    if alike and any(our > their for our, their in zip(ours, theirs, strict=True)):
         yield _of_generations("more-publications", theirs, ours)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from engines.simulated import serial_rfc_v1
 from engines.simulated.boot import at_rest, boot, boot_faithfully
+from engines.simulated.completeness import incomplete_objects, lost_arrays
 from engines.simulated.ended import Ended
 from engines.simulated.kernel import Kernel
 from engines.simulated.linked import LinkedMemslots
@@ -25,11 +26,12 @@ class Serial:
     It tries the entries that the list's header names. With `keep_going` it goes on after refusals, and tries
     every entry that the case gives: each alone, so there is no header.
 
-    What it publishes is there where events are asked for: the short cut keeps no such list.
+    What it publishes, and whether slots lack anything, is there where events are asked for: the short cut has no such
+    list and no such objects.
     """
 
     name = "serial"
-    shows = SHOWS - {"published"}
+    shows = SHOWS - {"published", "incomplete"}
 
     _ioctl = staticmethod(set_memory_region)
 
@@ -49,7 +51,7 @@ class Serial:
         outcome = self._apply_on(kernel, case)
         if isinstance(kernel, RecordingKernel):
             return outcome._replace(events=tuple(kernel.events))
-        return outcome._replace(published=None)
+        return outcome._replace(published=None, incomplete=None)
 
     def _apply_on(self, kernel: Kernel, case: Case) -> Outcome:
         before = kernel.walk(0)
@@ -64,13 +66,16 @@ class Serial:
                 if not self.keep_going:
                     break
         first = next(filter(None, errnos), 0)
-        return outcome_of(
+        outcome = outcome_of(
             kernel,
             before,
             value=-1 if first else 0,
             errno=first,
             entry_errnos=tuple(errnos),
             at_first_refusal=at_first_refusal,
+        )
+        return outcome._replace(
+            leaked=(outcome.leaked or 0) + lost_arrays(kernel), incomplete=len(incomplete_objects(kernel))
         )
 
     def _apply_plainly(self, case: Case) -> Outcome:
@@ -149,7 +154,7 @@ class RfcV1:
     """
 
     name = "rfc-v1"
-    shows = SHOWS - {"entry_errnos", "at_first_refusal"}
+    shows = SHOWS - {"entry_errnos", "at_first_refusal", "incomplete"}
 
     def __init__(self, *, aftermath: bool = True) -> None:
         self.aftermath = aftermath

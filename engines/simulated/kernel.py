@@ -118,7 +118,9 @@ class Kernel(Vm):
             return 0
         if new.slot.base_gfn + new.slot.npages - 1 > self.machine.max_gfn:
             return self._refusal(EINVAL, "beyond the maximum gfn")
-        new.arch = Area()
+        arrays = Area()
+        self.arrays.append(arrays)
+        new.arch = arrays
         return 0
 
     def commit(self, old: SlotObject | None, new: SlotObject | None, change: Change) -> None:

@@ -152,19 +152,23 @@ class LinkedMemslots(Memslots):
         return False
 
     def in_gfn_order(self) -> list[SlotObject]:
-        return _met_once(self._along_gfn_tree())
-
-    def _along_gfn_tree(self) -> Iterator[SlotObject]:
-        at = self._gfn_root.extreme(LEFT)
-        while at is not NULL:
-            yield _object(at)
-            at = self._gfn_root.neighbour(at, RIGHT)
+        return _met_once(_along(self._gfn_root))
 
     def in_hash_order(self) -> list[SlotObject]:
         return [o for bucket in sorted(self._buckets) for o in _met_once(self._in_bucket(bucket))]
 
+    def in_hva_order(self) -> list[SlotObject]:
+        return _met_once(_along(self._hva_root))
+
     def objects(self) -> set[SlotObject]:
         return {*super().objects(), *self.in_gfn_order(), *self.in_hash_order()}
+
+
+def _along(tree: Tree) -> Iterator[SlotObject]:
+    at = tree.extreme(LEFT)
+    while at is not NULL:
+        yield _object(at)
+        at = tree.neighbour(at, RIGHT)
 
 
 def _met_once(walk: Iterator[SlotObject]) -> list[SlotObject]:

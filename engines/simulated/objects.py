@@ -133,6 +133,15 @@ class Memslots:
         """What a walk of the id hash meets."""
         return list(self.id_hash.values())
 
+    def in_hva_order(self) -> list[SlotObject]:
+        """What a walk of the interval tree meets, in whatever order."""
+        return list(self.hva_tree)
+
+    def partly_linked(self) -> set[SlotObject]:
+        """Every object that one index of the set holds and another does not."""
+        by_gfn, by_id, by_hva = set(self.in_gfn_order()), set(self.in_hash_order()), set(self.in_hva_order())
+        return (by_gfn | by_id | by_hva) - (by_gfn & by_id & by_hva)
+
     def objects(self) -> set[SlotObject]:
         """Every object that some index of the set holds."""
         return self.hva_tree.union(self.id_hash.values())

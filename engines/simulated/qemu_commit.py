@@ -89,7 +89,7 @@ class QemuCommit:
     """QEMU's commit on Linux 6.1, one listener after the other; a refused request ends it, as it aborts QEMU."""
 
     name = "qemu-commit"
-    shows = SHOWS - {"entry_errnos"}
+    shows = SHOWS - {"entry_errnos", "incomplete"}
 
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit."""

@@ -62,6 +62,7 @@ class Vm:
         """Whether readers are kept out, as QEMU does it."""
         self.allocated: list[SlotObject] = []
         self.bitmaps: list[Area] = []
+        self.arrays: list[Area] = []
         self.batch: Sequence[BatchEntry] = ()
         self.faults: dict[str, int] = {}
         self.warned = False
@@ -138,7 +139,7 @@ class Vm:
         published = sets[1 - idx]
         published.generation = generation | _UPDATE_IN_PROGRESS
         self.active_idx[as_id] = 1 - idx
-        self.slots_arch_lock = False
+        self._release_arch()
         # synchronize_srcu_expedited: from here on no reader holds the previous set.
         published.generation = generation + len(self.sets)
         self.publications += 1
@@ -155,6 +156,8 @@ class Vm:
 
     def unlock_slots(self) -> None:
         """mutex_unlock(&kvm->slots_lock)."""
+        if not self.slots_lock:
+            self.warn("slots_lock is released and not held")
         self.slots_lock = False
 
     def lock_arch(self) -> None:
@@ -166,6 +169,11 @@ class Vm:
 
     def unlock_arch(self) -> None:
         """mutex_unlock(&kvm->slots_arch_lock)."""
+        self._release_arch()
+
+    def _release_arch(self) -> None:
+        if not self.slots_arch_lock:
+            self.warn("slots_arch_lock is released and not held")  # lockdep
         self.slots_arch_lock = False
 
     # -- allocator -------------------------------------------------------------------------------------------

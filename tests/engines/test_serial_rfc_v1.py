@@ -88,7 +88,7 @@ def test_after_such_a_rollback_a_request_is_looked_up_in_the_set_that_nobody_rea
 
 def bare(outcome: Outcome) -> Outcome:
     """Without what depends on who is asked to record."""
-    return outcome._replace(events=None, published=None)
+    return outcome._replace(events=None, published=None, incomplete=None)
 
 
 def test_drawn_lists_that_are_accepted_come_out_as_from_the_unpatched_ioctl() -> None:

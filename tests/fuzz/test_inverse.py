@@ -71,3 +71,9 @@ def test_each_address_space_has_ids_of_its_own() -> None:
 def test_faults_near_the_beginning_are_spelt(faults: Faults) -> None:
     case = Case((Region(0, 0, 0x1000, 0x1000, memory_of(0, 0)),), faults=faults)
     assert case_of(choices_of(case)) == case
+
+
+@pytest.mark.parametrize("nent", [None, 0, 65_535, 1 << 25])
+def test_a_header_that_is_wrong_in_two_ways_is_spelt(nent: int | None) -> None:
+    case = Case((Region(0, 0, 0x1000, 0x1000, memory_of(0, 0)),), nent=nent, header_flags=1 << 31)
+    assert case_of(choices_of(case)) == case
