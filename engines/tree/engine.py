@@ -63,7 +63,7 @@ class TreeSerial:
     With `keep_going` it goes on after refusals. What it publishes is there where events are asked for, as of `serial`.
     """
 
-    shows = _FACETS - {"published"}
+    shows = _FACETS - {"published", "incomplete"}
 
     def __init__(self, name: str, built: Built, worker: Worker | None = None, *, keep_going: bool = False) -> None:
         self.name = name

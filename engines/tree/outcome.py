@@ -168,6 +168,8 @@ def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: 
         _events(seen, asked_for, kind, place) if record else None,
         _published(seen) if published else None,
         PAGE_SIZE,
+        # As of `serial`: there where published sets are asked for.
+        result.incomplete if published else None,
     )
 
 
