@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.planting.figures import Row, lines, tables, with_tables
+from bench.detection_tables import HEAD, Row, lines, tables, with_tables
 from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, atheris, enumerated, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
@@ -27,6 +27,13 @@ BACKENDS: dict[str, Callable[[str], Listed | Atheris]] = {
     "atheris": atheris,
     "enumerate": enumerated,
 }
+BUDGETS = {
+    "random": (EXECUTIONS, EXECUTIONS_OF_PROVED),
+    "atheris": (EXECUTIONS // 4, EXECUTIONS_OF_PROVED // 4),
+    "enumerate": (EXECUTIONS, EXECUTIONS_OF_PROVED // 4),
+}
+"""What each may try for a mistake, and for one that is proved equivalent. Bounded by executions, for a machine that is
+busy makes seconds mean less."""
 INTERRUPTED = 130
 
 
@@ -62,7 +69,8 @@ def _look(
     hunter = BACKENDS[backend](subject)
     with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
         hunter.prepare(left)
-        tasks = [(each, EXECUTIONS_OF_PROVED if each.name in proved else EXECUTIONS) for each in left]
+        most, most_of_proved = BUDGETS[backend]
+        tasks = [(each, most_of_proved if each.name in proved else most) for each in left]
         found: Found
         for done, ((each, _), found) in enumerate(side_by_side(tasks, hunter.hunt, processes), 1):
             notebook.add(backend, each.name, found)
@@ -79,9 +87,8 @@ def _write(notebook: Notebook, proved: set[str]) -> int:
     """Write the page and the lines. 1 if a mistake is neither found nor proved, or both."""
     rows = {subject: _rows(subject, notebook, proved) for subject in SUBJECTS}
     known = {subject: of_subject for subject, of_subject in rows.items() if any(row.found for row in of_subject)}
-    text = "\n".join(line for subject, of_subject in known.items() for line in tables(subject, of_subject))
-    PAGE.write_text(with_tables(PAGE.read_text(), text))
-    LINES.write_text("\n".join(line for of_subject in known.values() for line in lines(of_subject)) + "\n")
+    PAGE.write_text(with_tables(PAGE.read_text(), "\n".join(tables(known))))
+    LINES.write_text("\n".join([HEAD, *(line for of_subject in known.values() for line in lines(of_subject))]) + "\n")
     every = [row for of_subject in known.values() for row in of_subject]
     neither = [row.planted for row in every if row.survives and not row.proved]
     both = [row.planted for row in every if row.proved and row.found and not row.survives]
