@@ -113,15 +113,18 @@ def _summary(known: Mapping[str, Sequence[Row]]) -> Iterator[str]:
         for backend in BACKENDS:
             asked = [row.found[backend] for row in rows if backend in row.found and not row.proved]
             found = [each for each in asked if each.oracle]
-            if found:
-                executions = _spread([each.executions for each in found])
-                seconds = _spread([each.seconds for each in found])
-                yield (
-                    f"| {subject} | {backend} | {len(asked)} | {len(found)} |"
-                    + "".join(f" {value:,.0f} |" for value in executions)
-                    + "".join(f" {value:.3f} |" for value in seconds)
-                )
+            quiet = [each for each in found if not each.oracle.startswith("survival")]
+            yield from _spreads(f"| {subject} | {backend} | {len(asked):,} | {len(found):,} |", found)
+            yield from _spreads(f"| {subject} | {backend}, not by survival | | {len(quiet):,} |", quiet)
     yield ""
+
+
+def _spreads(cells: str, found: Sequence[Found]) -> Iterator[str]:
+    if found:
+        executions = _spread([each.executions for each in found])
+        seconds = _spread([each.seconds for each in found])
+        counted, timed = (f" {value:,.0f} |" for value in executions), (f" {value:.3f} |" for value in seconds)
+        yield f"{cells}{''.join(counted)}{''.join(timed)}"
 
 
 def _counted(of: str, groups: Mapping[str, Sequence[Row]]) -> Iterator[str]:
