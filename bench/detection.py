@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.detection_tables import HEAD, Row, lines, tables, with_tables
-from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, atheris, enumerated, random
+from bench.planting.hunts import EXECUTIONS, SEED, Atheris, Listed, atheris, enumerated, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -27,13 +27,6 @@ BACKENDS: dict[str, Callable[[str], Listed | Atheris]] = {
     "atheris": atheris,
     "enumerate": enumerated,
 }
-BUDGETS = {
-    "random": (EXECUTIONS, EXECUTIONS_OF_PROVED),
-    "atheris": (EXECUTIONS // 4, EXECUTIONS_OF_PROVED // 4),
-    "enumerate": (EXECUTIONS, EXECUTIONS_OF_PROVED // 4),
-}
-"""What each may try for a mistake, and for one that is proved equivalent. Bounded by executions, for a machine that is
-busy makes seconds mean less."""
 INTERRUPTED = 130
 
 
@@ -69,8 +62,7 @@ def _look(
     hunter = BACKENDS[backend](subject)
     with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
         hunter.prepare(left)
-        most, most_of_proved = BUDGETS[backend]
-        tasks = [(each, most_of_proved if each.name in proved else most) for each in left]
+        tasks = [(each, hunter.most_of_proved if each.name in proved else hunter.most) for each in left]
         found: Found
         for done, ((each, _), found) in enumerate(side_by_side(tasks, hunter.hunt, processes), 1):
             notebook.add(backend, each.name, found)
