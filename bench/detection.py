@@ -55,14 +55,15 @@ def _look(
     subject: str, backend: str, every: list[Planted], proved: set[str], notebook: Notebook, processes: int
 ) -> None:
     """Look for all mistakes of an engine that are not in the notebook yet."""
-    asked = [each for each in every if not each.mutant.proof]
-    left = [each for each in asked if notebook.get(backend, each.name) is None]
+    left = [each for each in every if notebook.get(backend, each.name) is None]
     if not left:
         return
     hunter = BACKENDS[backend](subject)
-    with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
+    with Progress("detection", engine=subject, backend=backend, mistakes=len(every), left=len(left)) as progress:
         hunter.prepare(left)
-        tasks = [(each, hunter.most_of_proved if each.name in proved else hunter.most) for each in left]
+        tasks = [
+            (each, hunter.most_of_proved if each.mutant.proof or each.name in proved else hunter.most) for each in left
+        ]
         found: Found
         for done, ((each, _), found) in enumerate(side_by_side(tasks, hunter.hunt, processes), 1):
             notebook.add(backend, each.name, found)

@@ -109,7 +109,8 @@ def _summary(known: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     yield ""
     yield "| engine | backend | tried | found | executions: median | 9 in 10 | most | CPU s: median | 9 in 10 | most |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
-    for subject, rows in known.items():
+    every = [row for rows in known.values() for row in rows]
+    for subject, rows in {**known, "both": every}.items():
         for backend in BACKENDS:
             asked = [row.found[backend] for row in rows if backend in row.found and not row.proved]
             found = [each for each in asked if each.oracle]
