@@ -10,15 +10,19 @@ TIME ?= 60
 OUT ?= findings/campaign
 KERNELS := build/guests
 LIST_KERNELS := build/list-kernels
+TREES := build/trees-src
+LISTS ?= 2000
+SEED ?= 1
 CASES := corpus docs/examples
 
-.PHONY: install campaign test test-guest list-kernels lint format replay reports bench mutants detection clean
+.PHONY: install campaign test test-guest test-tree kernel list-kernels lint format replay reports bench mutants
+.PHONY: detection clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz,tree]'
 	touch $@
 
 test: install
@@ -29,11 +33,31 @@ test-guest: install
 	tests/guest/prepare $(KERNELS)
 	SAMESLOTS_KERNELS=$(KERNELS) SAMESLOTS_LIST_KERNELS=$(LIST_KERNELS) $(BIN)/python -m pytest tests/guest -p no:xdist
 
-# Linux 6.1 with a list ioctl of our own (docs/kvm-list.md), plain and with KASAN and lockdep: half an hour. make
+# Compiles the memslot code of Debian's kernel sources 6.1 and 6.12, with and without mistakes in it: some minutes.
+test-tree: install
+	tests/engines/tree/prepare $(TREES)
+	SAMESLOTS_TREES=$(TREES) $(BIN)/python -m pytest tests/engines/tree tests/examples -n auto --dist loadfile
+
+# Linux 6.1 with each of the patches in examples/ (docs/list-patches.md), built in a quarter of an hour and booted:
+# LISTS lists through the real ioctl, beside the engine ideal. naive must differ, atomic must not.
+kernel: install
+	tests/guest/prepare
+	tests/guest/kernel/prepare
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/naive naive
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/atomic atomic
+	SAMESLOTS_TREES=$(LIST_KERNELS) $(BIN)/python -m pytest tests/examples -p no:xdist
+	$(BIN)/sameslots guest --shell $(LIST_KERNELS)/naive -- 'cd $(CURDIR) && \
+		$(BIN)/python -m tests.guest.list_campaign $(LISTS) $(SEED)'; test $$? -eq 1
+	$(BIN)/sameslots guest --shell $(LIST_KERNELS)/atomic -- 'cd $(CURDIR) && \
+		$(BIN)/python -m tests.guest.dirty_pages && \
+		$(BIN)/python -m tests.guest.list_campaign $(LISTS) $(SEED)'
+
+# The naive one that can be led astray (docs/kvm-list.md), plain and with KASAN and lockdep: half an hour. make
 # test-guest tries kvm-list on what is there of them.
 list-kernels:
-	tests/guest/kernel/build.sh $(LIST_KERNELS)/plain
-	tests/guest/kernel/build.sh $(LIST_KERNELS)/kasan $(CURDIR)/tests/guest/kernel/kasan.config
+	tests/guest/kernel/prepare
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/plain astray
+	tests/guest/kernel/build.sh $(LIST_KERNELS)/kasan astray $(CURDIR)/tests/guest/kernel/kasan.config
 
 lint: install
 	$(BIN)/ruff check .
@@ -63,6 +87,7 @@ bench: install
 	$(BIN)/python -m bench.values
 	$(BIN)/python -m bench.jsonl
 	$(BIN)/python -m bench.visibility
+	$(BIN)/python -m bench.oracles
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.backends
 	$(BIN)/python -m bench.enumeration

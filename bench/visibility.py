@@ -1,28 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What readers see on the way, engine by engine: the figures to beat; and what asking for it costs a trial.
+"""What readers see on the way, engine by engine: the figures to beat.
 
 Run as a module: python -m bench.visibility. The seeds, where all engines can be given the list and accept it.
 """
 
-import gc
-import os
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 from engines.catalogue import engine_named
-from engines.simulated.engines import RfcV1, Serial
-from fuzz.choices import drawn_choices
-from fuzz.grammar import case_of
 from memslots.case import Case
 from memslots.errors import Unfit
 from memslots.outcome import Outcome
 from memslots.textreader import read_case
 from oracles.backing import figures
-from oracles.judge import ORACLES, asked, judge
-from oracles.policy import Policy
 
 SEEDS = Path(__file__).parent.parent / "corpus" / "seeds"
 ENGINES = ("serial", "qemu-commit", "rfc-v1")
@@ -53,38 +42,5 @@ def tell_figures() -> None:
         )
 
 
-def microseconds(work: Callable[[], object]) -> float:
-    """CPU time per case of one run."""
-    begin = time.process_time()
-    work()
-    return (time.process_time() - begin) / CASES * 1e6
-
-
-def tell_costs() -> None:
-    """Print what the oracle costs, beside both engines and all oracles: medians, taken by turns."""
-    rng = Random(1)
-    cases = [case_of(drawn_choices(rng)) for _ in range(CASES)]
-    serial, rfc_v1 = Serial(), RfcV1(aftermath=False)
-    outcomes = [(serial.apply(case), rfc_v1.apply(case)) for case in cases]
-    all_oracles = asked(rfc_v1.shows)
-    others = tuple(oracle for oracle in all_oracles if oracle is not ORACLES["visibility"][0])
-    works: dict[str, Callable[[], object]] = {
-        "engines": lambda: [(serial.apply(case), rfc_v1.apply(case), None)[2] for case in cases],
-        "all oracles": lambda: [judge(r, o, all_oracles, Policy.ATOMIC) for r, o in outcomes],
-        "without visibility": lambda: [judge(r, o, others, Policy.ATOMIC) for r, o in outcomes],
-    }
-    gc.freeze()  # a campaign keeps no cases, so no collection walks them
-    runs: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(RUNS):
-        for name, work in works.items():
-            runs[name].append(microseconds(work))
-    cost = {name: statistics.median(each) for name, each in runs.items()}
-    whole = cost["engines"] + cost["all oracles"]
-    asking = cost["all oracles"] - cost["without visibility"]
-    print(", ".join(f"{name} {each:.1f} us" for name, each in cost.items()), f"a trial, load {os.getloadavg()[0]:.1f}")
-    print(f"visibility: {asking:.1f} us a trial, {asking / whole:.1%} of engines and oracles")
-
-
 if __name__ == "__main__":
     tell_figures()
-    tell_costs()

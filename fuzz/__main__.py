@@ -22,6 +22,8 @@ def main() -> NoReturn:
             report_command,
             reproduce,
             search,
+            tree_check,
+            tree_command,
             witness_command,
         )
         from fuzz.cli import main as run

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from fuzz.findings import Findings, Record
+from fuzz.reason import reason
 from fuzz.replay import expectations_of
 from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial, Verdict
@@ -17,7 +18,6 @@ from memslots.errors import BadCase, BadInput, RefusedHere, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textwriter import text_of
 from reducers.reduce import reduced
-from reports.why import why
 
 FLUSH_SECONDS = 0.5
 """How old what a killed campaign has counted may be."""
@@ -147,7 +147,7 @@ def text_of_record(trial: Trial, case: Case, bucket: str, comment: str = "") -> 
     finding = next((finding for finding in verdict.findings if finding.bucket == bucket), None)
     if finding is None:
         raise NotAgain(f"{bucket}: shown once, and not when it was tried again: {line_from_case(case)}")
-    comment = comment or f"{bucket}\n{why(finding.mismatch, finding.parting, verdict.outcome)}"
+    comment = comment or f"{bucket}\n{reason(finding, verdict.outcome)}"
     return text_of(case_file(case, expectations_of(trial, case, verdict), comment=comment))
 
 

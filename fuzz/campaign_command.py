@@ -11,6 +11,7 @@ from rich.console import Console
 from fuzz.findings import Findings
 from fuzz.progress import Progress
 from fuzz.supervisor import Plan, Workers
+from fuzz.uncovered import uncovered_by
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import read_case
@@ -56,6 +57,9 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
         f" {len(findings.records())} minimal lists in {plan.out}/",
         soft_wrap=True,
     )
+    if not rows:
+        for line in uncovered_by(plan.engine, plan.reference):
+            console.print(line, soft_wrap=True)
     findings.close()
     if failed is not None:
         raise failed

@@ -13,18 +13,43 @@ from typing import NoReturn
 
 import click
 
-from engines.catalogue import ENGINES
+from engines.catalogue import BUILDS, ENGINES, engine_named, known
 from engines.real.permission import OPTION, granted
 from memslots.errors import BadInput, Missing, Withheld, on_one_line
 from oracles.policy import Policy
 
 NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
-ENGINE = click.Choice(list(ENGINES))
 # What is right at a refused list, only an engine can say that shows what stood at its first refusal.
-_REFERENCES = [name for name, make in ENGINES.items() if "at_first_refusal" in make().shows]
+_RIGHT = "at_first_refusal"
+_REFERENCES = [name for name, make in ENGINES.items() if _RIGHT in make().shows]
+
+
+class EngineName(click.Choice[str]):
+    """The name of an engine: one of a few, or that of a build of a kernel tree."""
+
+    def __init__(self, names: list[str], shows: frozenset[str] = frozenset()) -> None:
+        """`names`: those of no build; `shows`: what an engine of a build must show."""
+        super().__init__([*names, *(f"{kind}:DIR" for kind in BUILDS)])
+        self._shows = shows
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name. Fails for one that is none, and raises BadInput or Missing for a folder that is no build."""
+        if value in ENGINES or not known(value):
+            return super().convert(value, param, ctx)
+        lacking = self._shows - engine_named(value).shows
+        if lacking:
+            self.fail(f"{value} is a list ioctl: expected an engine that shows {', '.join(lacking)}", param, ctx)
+        return value
+
+
+ENGINE = EngineName(list(ENGINES))
 reference_option = click.option(
-    "--reference", type=click.Choice(_REFERENCES), default="serial", show_default=True, help="What is right."
+    "--reference",
+    type=EngineName(_REFERENCES, frozenset((_RIGHT,))),
+    default="serial",
+    show_default=True,
+    help="What is right.",
 )
 policy_option = click.option(
     "--policy",

@@ -8,13 +8,13 @@ from pathlib import Path
 from fuzz.campaign import NotAgain, text_of_record
 from fuzz.enumeration import Enumeration
 from fuzz.ledger import Ledger, Place
+from fuzz.reason import reason
 from fuzz.signature import changes_of, short_name, signature_of
 from fuzz.trial import Trial
 from fuzz.written import write_whole
 from memslots.case import Case
 from memslots.errors import BadInput
 from reports.enumeration_table import FirstList
-from reports.why import why
 
 
 def first_lists(ledger: Ledger, enumeration: Enumeration, trial: Trial, on_record: set[str]) -> list[FirstList]:
@@ -49,7 +49,7 @@ def _kept(trial: Trial, case: Case, bucket: str, path: Path) -> str:
         raise BadInput(f"{path}: {error.strerror}: expected a file to write a case to") from None
     verdict = trial.verdict(case)
     finding = next(finding for finding in verdict.findings if finding.bucket == bucket)
-    return why(finding.mismatch, finding.parting, verdict.outcome)
+    return reason(finding, verdict.outcome)
 
 
 def statement(ledger: Ledger, enumeration: Enumeration, settings: Mapping[str, str], new: int | None) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from engines.catalogue import ENGINES, engine_named
+from engines.catalogue import engine_named, known
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.reason import reason
 from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
@@ -20,7 +21,7 @@ from memslots.outcome import Outcome
 from memslots.textreader import read_case
 from oracles.policy import Policy
 from reports.narrative import Told, narrative
-from reports.why import merged, why
+from reports.why import merged
 
 _COLUMNS = 80
 
@@ -61,14 +62,14 @@ def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) ->
         return asked
     expected = expected_engines(path, file)
     named = [n for n, each in expected.items() if any(isinstance(one, MismatchExpected) for one in each)]
-    usable = [name for name in named if name in ENGINES and name != reference]
+    usable = [name for name in named if known(name) and name != reference]
     return usable[0] if usable else DEFAULT_ENGINE
 
 
 def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tuple[Verdict, Told]:
     """What the oracles say of the case, and both outcomes with all their events. Raises BadCase."""
     verdict = Trial(reference, engine, policy).verdict(case)
-    reasons = merged(dict.fromkeys(why(each.mismatch, each.parting, verdict.outcome) for each in verdict.findings))
+    reasons = merged(dict.fromkeys(reason(each, verdict.outcome) for each in verdict.findings))
     parting = next((each.parting for each in verdict.findings), None)
     told = Told(
         reference.name,

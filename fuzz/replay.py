@@ -6,7 +6,7 @@ from errno import errorcode
 from pathlib import Path
 from typing import cast
 
-from engines.catalogue import ENGINES, HERE, engine_named
+from engines.catalogue import EXPECTED, HERE, engine_named, known
 from engines.protocol import Engines, RefusedGiven
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
@@ -55,9 +55,9 @@ def expected_engines(path: Path, file: CaseFile) -> dict[str, list[Expectation]]
         if line.keyword != "expect":
             continue
         expectation = cast(Expectation, line.content)
-        if expectation.engine not in ENGINES:
+        if not known(expectation.engine):
             words = f"expect {words_of(expectation)}"
-            raise BadLine(str(path), lineno, words, f"no such engine, expected one of {', '.join(ENGINES)}")
+            raise BadLine(str(path), lineno, words, f"no such engine, {EXPECTED}")
         expectations.setdefault(expectation.engine, []).append(expectation)
     for name, expected in expectations.items():
         if Agreement(name) in expected and any(isinstance(each, MismatchExpected) for each in expected):

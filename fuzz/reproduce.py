@@ -9,6 +9,7 @@ from engines.real.rehearsal import MOST_PAGES, Rehearsal
 from engines.simulated.checks import id_refused, refusal
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.cli import NOTHING_NEW, PATH, cli, policy_option
+from fuzz.reason import reason
 from fuzz.replay import located
 from fuzz.trial import Trial
 from fuzz.written import write
@@ -18,7 +19,6 @@ from memslots.errors import BadInput, Unfit
 from memslots.textreader import read_case
 from oracles.policy import Policy
 from reports.reproducer import IOCTLS, SERIAL, Sighting, reproducer_list, reproducer_serial
-from reports.why import why
 
 _PAGE_SIZE = 4096
 
@@ -61,7 +61,7 @@ def program_of(file: CaseFile, source: str, ioctl: str, policy: Policy) -> str:
     verdict = Trial(Serial(), RfcV1(), policy).verdict(case)
     _allowed(case, 0)
     _short(case)
-    reasons = dict.fromkeys(why(each.mismatch, each.parting, verdict.outcome) for each in verdict.findings)
+    reasons = dict.fromkeys(reason(each, verdict.outcome) for each in verdict.findings)
     return reproducer_list(file, source, verdict.reference, policy, Sighting(verdict.outcome, tuple(reasons)))
 
 

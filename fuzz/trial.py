@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from engines.catalogue import STRICT
+from engines.catalogue import strict
 from engines.protocol import Engine
 from fuzz.own_order import OWN_ORDER
 from memslots.case import Case
@@ -51,7 +51,7 @@ class Trial:
         self.engine = engine
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
-        self._strict = engine.name in STRICT
+        self._strict = strict(engine)
         self._own_order = OWN_ORDER.get(engine.name)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:

@@ -25,7 +25,7 @@ _REGION_KEYS = {
 }
 _ACTIVE_KEYS = ("slot", "base_gfn", "npages", "hva", "flags")
 ORACLES = ("final_slots", "error_codes", "invariants", "balance", "survival", "visibility")
-_KINDS = ("null-dereference", "bug", "use-after-free")
+_KINDS = ("null-dereference", "bug", "use-after-free", "unresolved-helper")
 _ERRNOS = frozenset(errorcode.values())
 
 

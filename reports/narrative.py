@@ -121,7 +121,9 @@ def _shown(steps: Sequence[Step], parting: int | None) -> set[int]:
 
 def _title(step: Step) -> str:
     if step.entry is None:
-        return step.phase or "before any entry"
+        # Of a kernel tree's list ioctl nobody knows which entry it is at.
+        published = any(event.kind == "publish" for event in step.events)
+        return step.phase or ("the list" if published else "before any entry")
     change = "" if step.change is Change.UNKNOWN else f", {step.change.name}"
     return f"{step.phase + ', ' if step.phase else ''}entry {step.entry}{change}"
 

@@ -16,11 +16,12 @@ from string import Template
 from memslots.case import Case
 from memslots.casefile import CaseFile
 from memslots.errors import Unfit
+from memslots.list_size import short_enough
 from memslots.outcome import Outcome
 from memslots.region import ZERO_REGION, Region
 from memslots.slot import Slot, SlotSets
 from memslots.textwriter import region_words
-from memslots.uapi import ENTRY_BYTES, KVM_MEMSLOT_INVALID
+from memslots.uapi import KVM_MEMSLOT_INVALID
 from oracles.policy import Policy, expected_active
 from reports.c_text import Row, head_of, number_of, table_of
 from reports.ending import ending_words
@@ -29,8 +30,6 @@ from reports.why import merged
 
 SERIAL, LIST = "serial", "list"
 IOCTLS = (SERIAL, LIST)
-MOST_BYTES = 16 << 20
-"""The largest list that a program may hand to the kernel, which copies as much as nent names."""
 _DISPOSABLE = "--this-machine-is-disposable"
 _MOST_SLOTS_TOLD = 8
 _CODES = "Prints TAP. Exit code 0: as expected; 1: not; 4: it cannot run here."
@@ -75,8 +74,7 @@ def reproducer_list(
     Raises Unfit.
     """
     case = file.case
-    if case.entries * ENTRY_BYTES > MOST_BYTES:
-        raise Unfit(f"list nent={case.entries}: expected at most {MOST_BYTES // ENTRY_BYTES} entries on a real kernel")
+    short_enough(case)
     given, rows, rest = _rows(file)
     left = "the state before it" if policy is Policy.ATOMIC else "what was done before the refusal"
     refused = f"; the list is to leave {left} (policy {policy.value})" if reference.errno else ""

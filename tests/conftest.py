@@ -13,6 +13,7 @@ import pytest
 
 from engines.real.host import Host, this_host
 from memslots.errors import Missing
+from tests.fake_tree import fake_build
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +77,10 @@ def fake_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         return FakeKernel(tmp_path / name, harm)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fake_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a build of a kernel tree that is none, with what `fake_tree.c` can be compiled with."""
+    folder = tmp_path_factory.mktemp("trees")
+    return lambda *defines: fake_build(folder, *defines)

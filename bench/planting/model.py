@@ -4,12 +4,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from bench.planting.mutants import Mutant, mutants
 from bench.planting.world import World, source_of
 from fuzz.calibration import Calibration, Difference, drawn_sequence
 from fuzz.models import Faithful, Model, Plain
+from memslots.errors import BadCase
 from memslots.machine import Machine
 from memslots.outcome import Change
 from memslots.region import Region
@@ -17,18 +18,22 @@ from memslots.slot import SlotSets
 
 PACKAGE = "engines.simulated"
 CHECKS: dict[str, tuple[str, ...] | None] = {
-    "plain": ("PlainVm.set_memory_region", "PlainVm.asked_by"),
-    "plain_memslots": ("PlainMemslots.another_id_in",),
-    "checks": None,
-    "serial": None,
-    "kernel": ("Kernel.classify", "Kernel.prepare_region", "Kernel._arch_prepare"),
-    "objects": ("Memslots.another_id_in",),
+    "engines.simulated.plain": ("PlainVm.set_memory_region", "PlainVm.asked_by"),
+    "engines.simulated.plain_memslots": ("PlainMemslots.another_id_in",),
+    "engines.simulated.checks": None,
+    "engines.simulated.serial": None,
+    "engines.simulated.kernel": ("Kernel.classify", "Kernel.prepare_region", "Kernel._arch_prepare"),
+    "engines.simulated.objects": ("Memslots.another_id_in",),
+    "memslots.machine": ("Machine.__post_init__",),
+    "memslots.region": ("Region.as_id", "Region.id"),
+    "memslots.slot": ("slot_of",),
 }
 """The functions that decide what a request is answered and what kind of change it is, by module; None: all of them."""
 
 RAISED = -1
 """The answer of a model that raises an exception: no errno."""
 CONTROL = "wrong by design"
+_MACHINES, _REQUESTS = "memslots.machine", "memslots.region"
 
 
 class Planted(NamedTuple):
@@ -43,23 +48,26 @@ class Planted(NamedTuple):
 def planted() -> Iterator[Planted]:
     """Every mutant of the model's checks, by rule."""
     for module, names in CHECKS.items():
-        source, path = source_of(f"{PACKAGE}.{module}")
-        for mutant in mutants(source, "/".join(path.parts[-3:]), names):
-            yield Planted(f"{module}.{mutant.name}", f"{PACKAGE}.{module}", mutant)
+        source, path = source_of(module)
+        for mutant in mutants(source, "/".join(path.parts[-module.count(".") - 1 :]), names):
+            yield Planted(f"{module.rpartition('.')[2]}.{mutant.name}", module, mutant)
 
 
 class Guarded:
     """A model with a mistake, whose exceptions are answers like any other."""
 
-    def __init__(self, model: Callable[[Machine], Model], machine: Machine) -> None:
-        self._model = model(machine)
-        self._slots: SlotSets = ((),) * machine.address_spaces
+    def __init__(self, model: Callable[[], Model], request: Callable[[Region], Region], spaces: int) -> None:
+        self._make = model
+        self._model: Model | None = None
+        self._request = request
+        self._slots: SlotSets = ((),) * spaces
         self._asked = Change.UNKNOWN
 
     def set_memory_region(self, region: Region) -> int:
         """0 or an errno (positive), or RAISED."""
         try:
-            errno = self._model.set_memory_region(region)
+            self._model = self._model or self._make()
+            errno = self._model.set_memory_region(self._request(region))
             self._asked, self._slots = self._model.asked(), self._model.walk()
         except Exception:  # noqa: BLE001 - whatever a mistake leads to
             return RAISED
@@ -80,10 +88,35 @@ def models_with(module: str, source: str) -> dict[str, Callable[[Machine], Model
     found: dict[str, Callable[[Machine], Model]] = {}
     for name, form in forms.items():
         world = World(PACKAGE, {module: source})
-        model = form(world)
+        try:
+            model = form(world)
+        except BadCase:
+            # A mistake over which not even the machines with a name can be made.
+            model = _impossible
         if world.runs(module):
-            found[name] = lambda machine, model=model: Guarded(model, machine)  # type: ignore[misc]
+            found[name] = _guarded(world, model)
     return found
+
+
+def _guarded(world: World, model: Callable[[Machine], Model]) -> Callable[[Machine], Model]:
+    """The model on machines and requests of its own world, where that has made them."""
+
+    def guarded(machine: Machine) -> Model:
+        return Guarded(lambda: model(own(machine)), request, machine.address_spaces)
+
+    def own(machine: Machine) -> Machine:
+        if not world.runs(_MACHINES):
+            return machine
+        return cast(Machine, world.module(_MACHINES).Machine(machine.profile, **machine.numbers()))
+
+    def request(region: Region) -> Region:
+        return cast(Region, world.module(_REQUESTS).Region(*region)) if world.runs(_REQUESTS) else region
+
+    return guarded
+
+
+def _impossible(_: Machine) -> Model:
+    raise BadCase("no machine")
 
 
 def _plain(world: World) -> Callable[[Machine], Model]:

@@ -13,7 +13,8 @@ from typing import Any
 class World:
     """Modules of one package as they would be with other sources. They import one another, and the rest as it is.
 
-    Nothing of it is in sys.modules: whoever imports the package elsewhere gets the real one.
+    A module of another package is theirs, too, if its source is another. Nothing of it is in sys.modules: whoever
+    imports the package elsewhere gets the real one.
     """
 
     def __init__(self, package: str, sources: Mapping[str, str]) -> None:
@@ -39,7 +40,7 @@ class World:
         return name in self._modules
 
     def _import(self, name: str, scope: Any = None, local: Any = None, wanted: Any = (), level: int = 0) -> Any:
-        if name.startswith(self._within) and wanted:
+        if wanted and (name.startswith(self._within) or name in self._sources):
             return self.module(name)
         return builtins.__import__(name, scope, local, wanted, level)
 

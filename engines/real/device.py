@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The one door to ioctls: a request and its argument go in, what the kernel answers comes out."""
+"""The one door to ioctls, and to what else Python has no call for: what the kernel answers comes out."""
 
 import ctypes
 import fcntl
 import mmap
 import os
+import signal
 from errno import EIO
 
 from memslots.errors import Missing
@@ -12,6 +13,7 @@ from memslots.errors import Missing
 KVM = "/dev/kvm"
 API_VERSION = 12
 _GET_API_VERSION = 0xAE00
+_PR_SET_PDEATHSIG = 1
 
 
 def ioctl(fd: int, request: int, argument: int | bytes | bytearray = 0) -> int:
@@ -57,3 +59,13 @@ class Memory:
 def mapped(fd: int, size: int) -> mmap.mmap:
     """The first `size` bytes of `fd`, shared with the kernel: a vCPU's struct kvm_run."""
     return mmap.mmap(fd, size)
+
+
+def die_with(parent: int) -> None:
+    """From now on this process is killed when its parent ends; at once, if `parent` is not its parent any more.
+
+    Strictly, when the thread ends that has forked it. What the kernel holds dies when it is let go.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)

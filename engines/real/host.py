@@ -5,19 +5,21 @@ import os
 import platform
 from dataclasses import dataclass
 from errno import EEXIST, EINVAL, ENOTTY
-from functools import lru_cache
+from functools import cache
 
 from engines.real.device import KVM, ioctl, opened
 from engines.real.vm import Vm, extension
-from memslots.errors import Missing
+from engines.real.watched import Lost, Stuck, Watched
+from memslots.errors import BadCase, Missing
 from memslots.machine import PROFILES, Machine, machine_of
 from memslots.uapi import KVM_MEM_READONLY
 
 _CAP_NR_MEMSLOTS = 10
 _CAP_READONLY_MEM = 81
 _CAP_MULTI_ADDRESS_SPACE = 118
-_SET_USER_MEMORY_REGION_LIST = 0x4008_AE49
+SET_USER_MEMORY_REGION_LIST = 0x4008_AE49
 _GPA_BITS = 64
+_SILENT_SECONDS = 10.0
 _ONE_SPACE_SINCE = (6, 8)
 """KVM_CAP_MULTI_ADDRESS_SPACE may say 1 since then (spec b.8); before, x86 always has two address spaces."""
 
@@ -34,19 +36,35 @@ class Host:
     """KVM_SET_USER_MEMORY_REGION_LIST: a kernel with the series."""
 
 
+@cache
 def this_host(path: str = KVM) -> Host:
-    """The host as a new VM shows it; found out once a process. Raises Missing."""
-    return _asked(path, os.getpid())
+    """The host as a new VM shows it; found out once. Raises Missing.
 
-
-@lru_cache(maxsize=4)
-def _asked(path: str, _pid: int) -> Host:
-    kvm = opened(path)
+    Whoever asks, a watched child does it: to ask for the list ioctl is to call it, and it may be any kernel's.
+    """
+    child = Watched(lambda question, tell: _asked(path))
     try:
-        with Vm(kvm) as vm:
-            return _shown_by(vm)
-    finally:
-        os.close(kvm)
+        answer = child.ask(None, _SILENT_SECONDS, lambda _: None)
+    except Lost as lost:
+        how = "hangs" if isinstance(lost, Stuck) else "crashes"
+        raise Missing(f"{path}: this kernel {how} when its KVM is asked what it is like: restart it") from None
+    child.close()
+    if isinstance(answer, Missing | BadCase):
+        raise answer
+    assert isinstance(answer, Host)
+    return answer
+
+
+def _asked(path: str) -> Host | Missing | BadCase:
+    try:
+        kvm = opened(path)
+        try:
+            with Vm(kvm) as vm:
+                return _shown_by(vm)
+        finally:
+            os.close(kvm)
+    except (Missing, BadCase) as error:
+        return error
 
 
 def _shown_by(vm: Vm) -> Host:
@@ -104,4 +122,4 @@ def _has_region2(vm: Vm, page: int) -> bool:
 
 def _has_region_list(vm: Vm) -> bool:
     """Whether the list ioctl is there, by a list at no address, of which it cannot even read the header."""
-    return ioctl(vm.fd, _SET_USER_MEMORY_REGION_LIST, 0) != -ENOTTY
+    return ioctl(vm.fd, SET_USER_MEMORY_REGION_LIST, 0) != -ENOTTY

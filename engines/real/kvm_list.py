@@ -11,14 +11,14 @@ the outcome. What cannot be seen of a real kernel is not vouched for:
 * `corrupt` and `dangling` are True where requests that Linux answers crash the kernel, hang, or contradict one
   another; where they do not, that proves nothing: None.
 * `warned` and `damage` are what the kernel's log says of the call, from its begin to its end; what it says while
-  `given` is applied, and later, up to the end of the VM, are mishaps of phases of their own. None where the log may not
-  be read, or has lost lines. Without KASAN there is no damage to be heard of; with it, only the first of a boot, unless
-  it runs with kasan_multi_shot.
+  `given` is applied, and later, up to the end of the VM, are mishaps of phases of their own. A WARN of another task or
+  of an interrupt is no more than shown. None where the log may not be read, or has lost lines. Without KASAN there is
+  no damage to be heard of; with it, only the first of a boot, unless it runs with kasan_multi_shot.
 """
 
 from errno import errorcode
 
-from engines.real.kmsg import KMSG, Heard, KernelLog, warn_once_more
+from engines.real.kmsg import KMSG, Heard, KernelLog, known_as, warn_once_more
 from engines.real.list_limits import rehearsed
 from engines.real.list_outcome import Told, outcome_of, with_mishaps
 from engines.real.list_vm import ListKvm, ThisKvm
@@ -95,6 +95,7 @@ class IoctlList:
 
         if self._child is None:
             self._child = Watched(ListWorker(self._kvm))
+        told.task = known_as(self._child.pid)
         seconds = self._silent_seconds + _SECONDS_AN_ENTRY * entries
         try:
             answer = self._child.ask(question, seconds, heard)
@@ -113,7 +114,7 @@ class IoctlList:
             return
         lines, lost = self._log.news()
         # The kernel comes back to a task that hangs after minutes, when other cases have their turn.
-        told.hear(Heard(tuple(line for line in lines if stuck_task(line) not in self._abandoned), lost))
+        told.hear(Heard(tuple(line for line in lines if stuck_task(line.text) not in self._abandoned), lost))
 
     def _never_called(self, lost: Lost | None, left: object, told: Told) -> Exception:
         """What to raise where the list was not tried, since it never came to it."""

@@ -12,13 +12,10 @@ from engines.real.rehearsal import MOST_PAGES, Rehearsal, differences
 from engines.simulated.checks import id_refused, refusal
 from memslots.case import Case
 from memslots.errors import Unfit
+from memslots.list_size import short_enough
 from memslots.machine import Machine
 from memslots.region import Region
 from memslots.slot import SlotSets, slot_of
-from memslots.uapi import BATCH_BYTES, ENTRY_BYTES
-
-MOST_BYTES = 16 << 20
-"""The most that a list may make the kernel allocate for its entries and the batch."""
 
 
 def rehearsed(case: Case, host: Machine) -> tuple[SlotSets, SlotSets]:
@@ -28,12 +25,7 @@ def rehearsed(case: Case, host: Machine) -> tuple[SlotSets, SlotSets]:
     """
     if case.faults:
         raise Unfit(f"fault {case.faults[0][0]}: a real kernel fails when it likes")
-    size = case.entries * (ENTRY_BYTES + BATCH_BYTES)
-    if size > MOST_BYTES:
-        raise Unfit(
-            f"nent={case.entries}: the kernel would allocate {size >> 20} MiB for it, expected at most"
-            f" nent={MOST_BYTES // (ENTRY_BYTES + BATCH_BYTES)} on a real kernel ({MOST_BYTES >> 20} MiB)"
-        )
+    short_enough(case)
     rehearsal = Rehearsal(case.machine, host)
     for i, region in enumerate(case.given):
         errno = rehearsal.answer(region, f"given {i}")

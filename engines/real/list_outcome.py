@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from engines.real.aftermath import SLOTS_ARCH_LOCK_IS_FREE, SLOTS_LOCK_IS_FREE
-from engines.real.kmsg import Heard, kasan_is_here
+from engines.real.kmsg import Heard, Line, kasan_is_here
 from engines.real.list_worker import BEGINS, Left, Returned
 from engines.real.symptoms import Symptoms, symptoms_in
 from engines.real.watched import Failed, Lost, Stuck
@@ -17,9 +17,11 @@ class Told:
 
     def __init__(self) -> None:
         self.steps: list[object] = []
-        self.earlier: list[str] = []
-        self.during: list[str] = []
-        self.afterwards: list[str] = []
+        self.task: int | None = None
+        """The number by which the log knows the child; None if that is not known."""
+        self.earlier: list[Line] = []
+        self.during: list[Line] = []
+        self.afterwards: list[Line] = []
         self.log_is_whole = True
 
     @property
@@ -34,14 +36,14 @@ class Told:
         (self.afterwards if returned else self.during if called else self.earlier).extend(heard.lines)
 
     @property
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Line]:
         """All that the kernel has said."""
         return self.earlier + self.during + self.afterwards
 
 
 def outcome_of(before: SlotSets, told: Told, lost: Lost | None, left: object) -> Outcome:
     """The outcome as far as it is known before the VM is closed, and without mishaps."""
-    during, later = symptoms_in(told.during), symptoms_in(told.afterwards)
+    during, later = symptoms_in(told.during, told.task), symptoms_in(told.afterwards)
     ended, kind = _ending(told, lost, during)
     # KASAN tells of the first error of a boot: where that came with `given`, its silence means nothing.
     heeded = told.log_is_whole and kasan_is_here() and not symptoms_in(told.earlier).damage
@@ -101,13 +103,13 @@ def with_mishaps(outcome: Outcome, told: Told) -> Outcome:
 
 def _mishaps(told: Told, ended: str) -> Iterator[Event]:
     """What the log says before the call, of it, and after it. Which entry it was about, nobody tells."""
-    during = symptoms_in(told.during)
-    yield from _events(symptoms_in(told.earlier), GIVEN)
+    during = symptoms_in(told.during, told.task)
+    yield from _events(symptoms_in(told.earlier, told.task), GIVEN)
     yield from _events(during, "")
     if ended != "returned":
         yield Event(ended, "", 0, Change.UNKNOWN, during.oops_text)
     # Damage that is found then has been done before, and `dangling` says so.
-    yield from _events(symptoms_in(told.afterwards)._replace(damage=()), AFTERWARDS)
+    yield from _events(symptoms_in(told.afterwards, told.task)._replace(damage=()), AFTERWARDS)
 
 
 def _events(symptoms: Symptoms, phase: str) -> Iterator[Event]:
@@ -117,4 +119,4 @@ def _events(symptoms: Symptoms, phase: str) -> Iterator[Event]:
     yield from (event("warn", text) for text in symptoms.warnings)
     # An oracle takes the first damage for that of the call.
     yield from (event("log" if phase else "damage", kind) for kind in symptoms.damage)
-    yield from (event("log", text) for text in (*symptoms.lockdep, *symptoms.stuck))
+    yield from (event("log", text) for text in (*symptoms.foreign, *symptoms.lockdep, *symptoms.stuck))

@@ -2,20 +2,17 @@
 """A VM that takes lists, and a reader of its memory: what a list ioctl is tried on."""
 
 import os
-from functools import cache
 from struct import Struct
 from typing import Protocol
 
 from engines.real.device import KVM, ioctl, opened
-from engines.real.host import Host, this_host
+from engines.real.host import SET_USER_MEMORY_REGION_LIST, Host, this_host
 from engines.real.permission import permitted
 from engines.real.vm import Vm
-from engines.real.watched import Lost, Stuck, Tell, Watched
 from memslots.case import Case
 from memslots.errors import Missing
 from memslots.uapi import ENTRY_BYTES
 
-SET_USER_MEMORY_REGION_LIST = 0x4008_AE49
 _CREATE_VCPU = 0xAE41
 _SET_MSRS = 0x4008_AE89
 _HEADER = Struct("=II")
@@ -23,7 +20,6 @@ _ENTRY = Struct("=IIQQQB31s")
 _ONE_MSR = Struct("=IIIIQ")
 _MSR_PV_EOI = 0x4B56_4D04
 _ENABLED = 1
-_SILENT_SECONDS = 10.0
 assert _ENTRY.size == ENTRY_BYTES
 
 
@@ -80,28 +76,6 @@ class ListKvm(Protocol):
         ...
 
 
-@cache
-def _told(path: str) -> Host:
-    """What this host is like, found out by a watched child: to ask for the list ioctl is to call it. Raises Missing."""
-
-    def asked(_: object, tell: Tell) -> object:
-        try:
-            return this_host(path)
-        except Missing as missing:
-            return str(missing)
-
-    child = Watched(asked)
-    try:
-        answer = child.ask(None, _SILENT_SECONDS, lambda _: None)
-    except Lost as lost:
-        how = "hangs" if isinstance(lost, Stuck) else "crashes"
-        raise Missing(f"{path}: this kernel {how} when its KVM is asked what it is like: restart the guest") from None
-    child.close()
-    if not isinstance(answer, Host):
-        raise Missing(str(answer))
-    return answer
-
-
 class ThisKvm:
     """/dev/kvm, where it has the list ioctl and may be wrecked. What it opens stays open until its process ends."""
 
@@ -113,7 +87,7 @@ class ThisKvm:
     def host(self) -> Host:
         """What its VMs are like. Raises Missing where it has no list ioctl, Withheld where it may not be used."""
         permitted()
-        host = _told(self._path)
+        host = this_host(self._path)
         if not host.region_list:
             raise Missing(
                 f"Linux {host.release} has no KVM_SET_USER_MEMORY_REGION_LIST (it answers ENOTTY): boot a kernel that"

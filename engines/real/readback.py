@@ -67,9 +67,10 @@ class Readback:
         About one ioctl for each number that is free, and four for each slot. Nothing is changed by it.
         """
         page = self._machine.page_size
-        for slots in expected:
+        for as_id, slots in enumerate(expected):
             for slot in slots:
-                if not holds(self._vm, self._probe, slot, page):
+                # What no kernel could have is not to be asked about: its answer would say nothing.
+                if slot.as_id != as_id or not holds(self._vm, self._probe, slot, page):
                     return False
         there = {slot.as_id << 16 | slot.id for slots in expected for slot in slots}
         # A page known to be covered, for each address space: what is asked there is refused and costs the least.

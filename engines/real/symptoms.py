@@ -10,10 +10,14 @@ from collections.abc import Iterable
 from posixpath import normpath
 from typing import NamedTuple
 
+from engines.real.kmsg import Line
+
 _WARN = re.compile(
-    r"^WARNING: (?:CPU: \d+ PID: \d+ at (?:(?P<old>\S+:\d+) )?(?P<f>[^\s+]+)|(?P<new>\S+:\d+) at (?P<g>[^\s+,]+))"
+    r"^WARNING: (?:CPU: \d+ PID: (?P<pid>\d+) at (?:(?P<old>\S+:\d+) )?(?P<f>[^\s+]+)"
+    r"|(?:(?P<new>\S+:\d+) )?at (?P<g>[^\s+,]+)(?:.*, CPU#\d+: .*/(?P<task>\d+)$)?)"
 )
 """As 6.1 says it, with or without a file and line, and as it is said since 6.19."""
+_INTERRUPT = "an interrupt"
 _KASAN = re.compile(r"BUG: (?:KASAN|KFENCE): (.+)")
 _DAMAGE = {
     "use-after-free": "use-after-free",
@@ -44,6 +48,8 @@ class Symptoms(NamedTuple):
     """
 
     warnings: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    """WARNs of others than the task that was asked about."""
     damage: tuple[str, ...] = ()
     oops: str | None = None
     oops_text: str = ""
@@ -56,19 +62,25 @@ class Symptoms(NamedTuple):
         return self != Symptoms()
 
 
-def symptoms_in(lines: Iterable[str]) -> Symptoms:
-    """What these lines of the log tell."""
+def symptoms_in(lines: Iterable[Line], task: int | None = None) -> Symptoms:
+    """What these lines of the log tell. A WARN that names another task than `task`, if that is known, is foreign.
+
+    So is one of which the log says that an interrupt had come upon the task. One that names nobody is the task's.
+    """
     warnings: list[str] = []
+    foreign: list[str] = []
     damage: list[str] = []
     lockdep: list[str] = []
     stuck: list[str] = []
     oops: str | None = None
     oops_text = ""
-    for line in lines:
+    for line, caller in lines:
         if warned := _WARN.search(line):
-            # KVM's common files are named by way of arch/x86.
-            function, place = warned["f"] or warned["g"], warned["old"] or warned["new"]
-            warnings.append(f"{function} ({normpath(place)})" if place else function)
+            text, who = _warning(warned, caller)
+            if who == _INTERRUPT or (task is not None and who not in ("", f"task {task}")):
+                foreign.append(f"WARN of {who}: {text}")
+            else:
+                warnings.append(text)
         elif locked := _LOCKDEP.search(line):
             lockdep.append((locked[1] or locked[2]).rstrip("!"))
         elif waits := _STUCK.search(line):
@@ -81,7 +93,17 @@ def symptoms_in(lines: Iterable[str]) -> Symptoms:
             # What is read through a freed or poisoned pointer may be any address.
             oops = oops or ("use-after-free" if "use-after-free" in damage else "")
             oops_text = oops_text or line
-    return Symptoms(tuple(warnings), tuple(sorted(set(damage))), oops, oops_text, tuple(lockdep), tuple(stuck))
+    warned_of = tuple(warnings), tuple(foreign)
+    return Symptoms(*warned_of, tuple(sorted(set(damage))), oops, oops_text, tuple(lockdep), tuple(stuck))
+
+
+def _warning(warned: re.Match[str], caller: str) -> tuple[str, str]:
+    """Where a WARN stands, and who met it: a task by number, an interrupt, or nobody who is named."""
+    function, place = warned["f"] or warned["g"], warned["old"] or warned["new"]
+    # KVM's common files are named by way of arch/x86.
+    text = f"{function} ({normpath(place)})" if place else function
+    number = warned["pid"] or warned["task"] or caller[1:]
+    return text, _INTERRUPT if caller.startswith("C") else f"task {number}" if number else ""
 
 
 def stuck_task(line: str) -> int | None:

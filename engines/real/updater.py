@@ -9,8 +9,9 @@ from errno import errorcode
 from typing import Protocol
 
 from engines.real.device import ioctl
+from engines.real.host import SET_USER_MEMORY_REGION_LIST
 from engines.real.kept import kept
-from engines.real.list_vm import SET_USER_MEMORY_REGION_LIST, packed_list
+from engines.real.list_vm import packed_list
 from engines.real.vm import Vm
 from memslots.case import Case
 from memslots.slot import SlotSet

@@ -13,6 +13,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
+from engines.real.device import die_with
+
 Tell = Callable[[object], None]
 """Says how far the child has come, and waits until the parent has taken notice."""
 Work = Callable[[object, Tell], object]
@@ -57,14 +59,19 @@ class Failed(Exception):
 
 
 class Watched:
-    """One child, forked now. It ends with its parent, unless the kernel holds it. To be closed once."""
+    """One child, forked now. It ends with its parent, unless the kernel holds it. To be closed once.
+
+    It is killed when the thread ends that has made it, whatever it does: that is to be one that lasts as long.
+    """
 
     def __init__(self, work: Work, kill: Kill = os.kill) -> None:
         self._kill = kill
         self._pipe, theirs = Pipe()
         _ours.add(self._pipe)
+        parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
+            die_with(parent)
             # Ends of pipes that only the parent may hold, or its other children would not see it end.
             for pipe in _ours:
                 pipe.close()

@@ -3,13 +3,16 @@
 
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from engines.catalogue import ENGINES, engine_named
 from engines.guests.applying import FailedInside
+from engines.guests.console import Console
 from engines.guests.engine import Guests
+from engines.guests.frames import Frame, Kind
+from engines.guests.guest import Guest
 from engines.guests.plan import Plan
 from engines.protocol import RefusedGiven
 from engines.real.host import Host
@@ -201,6 +204,47 @@ def test_a_crash_says_of_what_kind_it_is(
     guests, _ = guests_of(fatal="oops-and-hang")
     outcome: Outcome = guests.named("rfc-v1").apply(case_of(FATAL))
     assert (outcome.ended, outcome.kind) == ENDS["oops-and-hang"]
+
+
+class Echo:
+    """A guest that answers what it was asked, in order, once it is asked for the answer."""
+
+    console = Console()
+    boot_seconds = 0.0
+
+    def __init__(self, plan: Plan) -> None:
+        self.answers: list[Frame] = []
+        self.interrupted = False
+        self.closed = False
+
+    def send(self, frame: Frame, deadline: float, why: str) -> None:
+        self.answers.append(Frame(Kind.ANSWER, frame.payload))
+        if frame.payload == b"interrupted":
+            self.interrupted = True
+
+    def receive(self, deadline: float, why: str) -> Frame:
+        if self.interrupted:
+            self.interrupted = False
+            raise KeyboardInterrupt
+        return self.answers.pop(0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_case_s() -> None:
+    booted: list[Echo] = []
+
+    def boot(plan: Plan) -> Guest:
+        booted.append(Echo(plan))
+        return cast(Guest, booted[-1])
+
+    with Guests(Plan("bzImage"), boot=boot, news=io.StringIO()) as guests:
+        assert guests.answer(b"one") == b"one"
+        with pytest.raises(KeyboardInterrupt):
+            guests.answer(b"interrupted")
+        assert guests.answer(b"two") == b"two"
+    assert [guest.closed for guest in booted] == [True, True]
 
 
 def test_a_kernel_that_does_not_come_up_is_missing_after_a_second_try(

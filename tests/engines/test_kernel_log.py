@@ -3,11 +3,12 @@
 
 import os
 import tempfile
+from errno import EIO, EPIPE
 from pathlib import Path
 
 import pytest
 
-from engines.real.kmsg import KMSG, Heard, KernelLog, kasan_is_here, warn_once_more
+from engines.real.kmsg import KMSG, Heard, KernelLog, Line, kasan_is_here, known_as, warn_once_more
 from engines.real.symptoms import Symptoms, symptoms_in
 from memslots.errors import Missing
 
@@ -20,9 +21,9 @@ def test_only_what_is_new_is_read_and_each_line_once(tmp_path: Path) -> None:
     with path.open("a") as kmsg:
         kmsg.write("6,1,2,-,caller=T1;one\n SUBSYSTEM=kvm\n DEVICE=c10:232\n4,2,3,-;two; and \\x09more")
         kmsg.flush()
-        assert log.news() == Heard(("one",))
+        assert log.news() == Heard((Line("one", "T1"),))
         kmsg.write("\n6,3,4,-;in pie\n6,4,4,c;ces\n")
-    assert log.news() == Heard(("two; and \tmore", "in pieces"))
+    assert log.news() == Heard((Line("two; and \tmore"), Line("in pieces")))
     assert log.news() == Heard()
     log.close()
 
@@ -32,10 +33,43 @@ def test_lines_that_were_lost_are_told(tmp_path: Path) -> None:
     path.touch()
     log = KernelLog(str(path))
     path.write_text("6,10,1,-;one\n6,11,1,-;two\n")
-    assert log.news() == Heard(("one", "two"))
+    assert log.news() == Heard((Line("one"), Line("two")))
     with path.open("a") as kmsg:
         kmsg.write("6,14,1,-;five\n6,15,1,-;six\n")
-    assert log.news() == Heard(("five", "six"), lost=True)
+    assert log.news() == Heard((Line("five"), Line("six")), lost=True)
+    log.close()
+
+
+def test_the_end_of_a_line_is_not_put_to_another_one(tmp_path: Path) -> None:
+    """What it belongs to was lost."""
+    path = tmp_path / "kmsg"
+    path.touch()
+    log = KernelLog(str(path))
+    path.write_text("6,10,1,-;one\n6,12,1,c;the end of two\n")
+    assert log.news() == Heard((Line("one"), Line("the end of two")), lost=True)
+    log.close()
+
+
+def test_what_was_overwritten_before_it_was_read_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says EPIPE once, and goes on with the oldest record that it has."""
+    path = tmp_path / "kmsg"
+    path.touch()
+    log = KernelLog(str(path))
+    path.write_text("6,10,1,-;one\n")
+    answers = [EPIPE]
+    reads = os.read
+
+    def read(fd: int, size: int) -> bytes:
+        if answers:
+            raise OSError(answers.pop(), "")
+        return reads(fd, size)
+
+    monkeypatch.setattr("engines.real.kmsg.os.read", read)
+    assert log.news() == Heard((Line("one"),), lost=True)
+    assert log.news() == Heard()
+    answers.append(EIO)
+    with pytest.raises(OSError, match="Errno 5"):
+        log.news()
     log.close()
 
 
@@ -52,7 +86,7 @@ def test_the_log_of_this_kernel_is_read_back() -> None:
     log.close()
     if not heard.lines:
         pytest.skip("needs a line in the kernel's log: printk_devkmsg keeps it out")
-    assert "sameslots: a test looks for this line" in heard.lines[-1]
+    assert "sameslots: a test looks for this line" in heard.lines[-1].text
     assert not heard.lost
 
 
@@ -133,8 +167,53 @@ def test_a_log_that_may_not_be_read_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_kernel_says_is_taken_for_what_it_means(lines: list[str], expected: Symptoms) -> None:
-    assert symptoms_in(lines) == expected
-    assert symptoms_in(["a line", *lines, "another"]) == expected
+    assert symptoms_in(map(Line, lines)) == expected
+    assert symptoms_in(map(Line, ["a line", *lines, "another"])) == expected
+
+
+OLD = "WARNING: CPU: 1 PID: {} at virt/kvm/kvm_main.c:12 f+0x1/0x2 [kvm]"
+BARE = "WARNING: CPU: 1 PID: {} at f+0x1/0x2 [kvm]"
+NEW = "WARNING: virt/kvm/kvm_main.c:12 at f+0x1/0x2 [kvm], CPU#1: kworker/0:1/{}"
+NEW_BARE = "WARNING: at f+0x1/0x2 [kvm], CPU#1: a name, CPU#2: /{}"
+NAMELESS = "WARNING: virt/kvm/kvm_main.c:12 at f+0x1/0x2"
+
+
+@pytest.mark.parametrize("form", [OLD, BARE, NEW, NEW_BARE])
+@pytest.mark.parametrize(
+    ("task", "caller", "who"),
+    [
+        (71, "", ""),
+        (71, "T71", ""),
+        (71, "C1", "an interrupt"),
+        (17, "", "task 17"),
+        (711, "T711", "task 711"),
+        (0, "", "task 0"),
+        (0, "C0", "an interrupt"),
+    ],
+)
+def test_a_warn_is_whose_task_it_names(form: str, task: int, caller: str, who: str) -> None:
+    lines = [Line(form.format(task), caller), Line("another line", "T17")]
+    place = "f" if form in (BARE, NEW_BARE) else "f (virt/kvm/kvm_main.c:12)"
+    found = symptoms_in(lines, 71)
+    assert found == (Symptoms(foreign=(f"WARN of {who}: {place}",)) if who else Symptoms(warnings=(place,)))
+    # Nobody knows what the task is called in the log: then it is the cause of all but interrupts.
+    assert bool(symptoms_in(lines).warnings) == (not caller.startswith("C"))
+
+
+@pytest.mark.parametrize(("caller", "ours"), [("", True), ("T71", True), ("T17", False), ("C0", False)])
+def test_a_warn_that_names_no_task_is_its_caller_s_or_else_ours(caller: str, ours: bool) -> None:
+    found = symptoms_in([Line(NAMELESS, caller)], 71)
+    assert (len(found.warnings), len(found.foreign)) == ((1, 0) if ours else (0, 1))
+
+
+def test_in_a_container_nobody_knows_what_the_log_calls_a_process(tmp_path: Path) -> None:
+    namespace = tmp_path / "pid"
+    namespace.symlink_to("pid:[4026531836]")
+    assert known_as(71, namespace) == 71
+    namespace.unlink()
+    namespace.symlink_to("pid:[4026531837]")
+    assert known_as(71, namespace) is None
+    assert known_as(71, tmp_path / "none") is None
 
 
 def test_whether_a_kernel_has_kasan_is_told_by_its_symbols(tmp_path: Path) -> None:

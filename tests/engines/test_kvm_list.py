@@ -13,7 +13,6 @@ import pytest
 from engines.protocol import RefusedGiven
 from engines.real.host import Host
 from engines.real.kvm_list import IoctlList
-from engines.real.list_limits import MOST_BYTES
 from engines.real.list_vm import ListVm, ThisKvm, packed_list
 from engines.real.permission import DISPOSABLE, GUEST, granted
 from engines.real.watched import Failed
@@ -224,6 +223,83 @@ def test_a_vm_in_which_a_question_of_ours_has_stayed_is_not_used_again(
     assert engine.apply(case).value == 1, "another VM"
 
 
+def test_a_slot_that_cannot_be_deleted_is_odd_and_the_vm_is_not_used_again(
+    made: Made, grow: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    does = WreckedVm.set_memory_region
+
+    def keeps(vm: WreckedVm, region: Region) -> int:
+        return ENOMEM if vm.lists and not region.memory_size and region.slot == 0 else does(vm, region)
+
+    monkeypatch.setattr(WreckedVm, "set_memory_region", keeps)
+    engine, _ = made(lambda vm: vm.lists)
+    for _ in range(2):
+        outcome = engine.apply(grow)
+        assert (outcome.value, outcome.corrupt) == (1, True), "another VM each time"
+        assert [slot.npages for slot in outcome.active[0]] == [8], "which is read nevertheless"
+
+
+def test_the_zeros_of_a_list_that_says_more_name_a_slot(made: Made, case_of: Callable[..., Case]) -> None:
+    """Slot 0: what they ask to delete."""
+
+    def goes_wrong(vm: WreckedVm) -> int:
+        vm.set(0, 0, 0x100000, 0x1000, 0x20000)
+        return 0
+
+    engine, _ = made(goes_wrong)
+    entry = "apply slot=7 gpa=0x200000 size=0x1000 hva=0x10000"
+    outcome = engine.apply(case_of(MACHINE_LINE, "list nent=2", entry))
+    assert [slot.id for slot in outcome.active[0]] == [0, 7]
+    outcome = engine.apply(case_of(MACHINE_LINE, entry))
+    assert [slot.id for slot in outcome.active[0]] == [7], "only what the case names is looked for"
+
+
+@pytest.mark.parametrize("over", [stuck, die])
+def test_a_vm_that_cannot_be_closed_is_corrupt(made: Made, grow: Case, over: Callable[[], None]) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        vm.kvm.say("a line that means nothing, so that the VM is not kept")
+        vm.at_close = over
+
+    engine, kvm = made(goes_wrong)
+    outcome = engine.apply(grow)
+    assert (outcome.ended, outcome.value, outcome.corrupt) == ("returned", 0, True)
+    assert [slot.npages for slot in outcome.active[0]] == [8]
+    kvm.goes_wrong = lambda vm: None
+    assert engine.apply(grow).corrupt is None
+
+
+@pytest.mark.parametrize("then", [stuck, die])
+def test_what_comes_out_when_it_is_asked_what_is_left_dangled(made: Made, grow: Case, then: Callable[[], None]) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        def speaks() -> None:
+            vm.kvm.say("BUG: KASAN: use-after-free in kvm_swap+0x1/0x2")
+            then()
+
+        vm.when_read = speaks
+
+    engine, _ = made(goes_wrong)
+    outcome = engine.apply(grow)
+    assert (outcome.ended, outcome.damage, outcome.dangling) == ("returned", None, True)
+
+
+def test_a_kernel_that_has_died_says_nothing_of_its_locks_by_hanging(made: Made, grow: Case) -> None:
+    def goes_wrong(vm: WreckedVm) -> None:
+        def dies() -> None:
+            vm.kvm.say(*OOPSES["bug"])
+            stuck()
+
+        vm.when_read = dies
+
+    engine, _ = made(goes_wrong)
+    outcome = engine.apply(grow)
+    assert (outcome.ended, outcome.slots_lock, outcome.slots_arch_lock, outcome.corrupt) == (
+        "returned",
+        None,
+        None,
+        True,
+    )
+
+
 def test_a_kernel_that_dies_when_it_is_asked_what_is_left_is_corrupt(made: Made, grow: Case) -> None:
     def goes_wrong(vm: WreckedVm) -> None:
         def dies() -> None:
@@ -285,7 +361,8 @@ def test_a_kernel_that_hangs_over_given_is_no_good(made: Made, grow: Case, monke
         engine.apply(grow)
 
 
-MOST = MOST_BYTES // 96
+MOST = (16 << 20) // 96
+"""64 bytes an entry, and 32 for each in the batch."""
 
 
 @pytest.mark.parametrize(

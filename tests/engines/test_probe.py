@@ -16,6 +16,7 @@ from engines.simulated.plain import PlainVm
 from memslots.machine import Machine, machine_of
 from memslots.region import Region
 from memslots.slot import Gfn, Slot, SlotSets
+from memslots.uapi import KVM_MEM_MAX_NR_PAGES
 
 MACHINE = machine_of("linux-6.1", {"max_gfn": 5})
 PAGE = MACHINE.page_size
@@ -33,6 +34,8 @@ class ModelVm:
         return self.model.set_memory_region(Region(slot, flags, guest_phys_addr, memory_size, userspace_addr))
 
     def ask(self, slot: int, guest_phys_addr: int, memory_size: int) -> int:
+        if memory_size // PAGE > KVM_MEM_MAX_NR_PAGES:
+            return EINVAL  # whatever stands there: the length is looked at first
         slots = self.model.sets[slot >> 16].by_id
         if slot & 0xFFFF in slots:
             return EINVAL
@@ -136,6 +139,9 @@ def test_a_set_equals_itself_and_no_other(region2: bool) -> None:
         ((A, B._replace(base_gfn=Gfn(1))), (C,)),
         ((A, B), (C._replace(userspace_addr=HVAS[1]),)),
         ((A, B._replace(id=4)), (C,)),
+        # None that a kernel could have, and about which it could be asked.
+        ((A, B), (C._replace(as_id=2),)),
+        ((A, B), (C._replace(as_id=0),)),
     ]
     before = model.model.walk()
     assert readback.equal(right)
@@ -206,12 +212,16 @@ def test_a_slot_that_no_request_explains_is_shown_as_unknown() -> None:
     assert (found.id, found.npages, found.userspace_addr) == (0, 0, UNKNOWN_HVA)
 
 
-def test_an_answer_that_says_nothing_of_slots_is_no_answer() -> None:
+@pytest.mark.parametrize("kind", PROBES)
+def test_an_answer_that_says_nothing_of_slots_is_no_answer(kind: str) -> None:
     class Broken(ModelVm):
-        def ask(self, slot: int, guest_phys_addr: int, memory_size: int) -> int:
+        def ask(self, *fields: int) -> int:
             return 5
 
-    probe = Region2Probe(cast(Vm, Broken()), PAGE, SPARE)
+        def set(self, *fields: int) -> int:
+            return 5
+
+    probe = PROBES[kind](cast(Vm, Broken()))
     with pytest.raises(Unexplained, match="slot 0x1 answered errno 5"):
         probe.taken(1)
     with pytest.raises(Unexplained, match="gfn 0x7 answered errno 5"):

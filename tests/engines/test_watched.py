@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from engines.real import watched
+from engines.real.device import die_with
 from engines.real.watched import Died, Failed, Stuck, Tell, Watched
 
 SECONDS = 0.2
@@ -81,6 +83,53 @@ def test_silence_is_counted_from_the_last_word() -> None:
     child = Watched(work)
     assert child.ask("", SECONDS * 4, nothing) == "done"
     child.close()
+
+
+def waits(flag: Path) -> None:
+    while not flag.exists():
+        time.sleep(SECONDS / 4)
+
+
+def works(flag: Path) -> None:
+    while not flag.exists():
+        pass
+
+
+@pytest.mark.parametrize("does", [waits, works])
+def test_a_child_that_is_silent_while_it_works_is_given_more_time(
+    does: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits and wakes again, or uses the processor, until its parent has looked at it four times."""
+    flag = tmp_path / "flag"
+    looks = 0
+
+    def counting(pid: int) -> str:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            flag.touch()
+        return wakes(pid)
+
+    wakes = watched._wakes
+    monkeypatch.setattr(watched, "_wakes", counting)
+    child = Watched(lambda question, tell: does(flag))
+    assert child.ask("", SECONDS, nothing) is None
+    assert looks >= 5
+    child.close()
+
+
+def test_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def waking(pid: int) -> str:
+        looks.append(pid)
+        return str(len(looks))
+
+    monkeypatch.setattr(watched, "_wakes", waking)
+    child = Watched(lambda question, tell: sleeps())
+    with pytest.raises(Stuck):
+        child.ask("", SECONDS / 10, nothing)
+    assert looks == [child.pid] * 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -159,27 +208,56 @@ def test_ctrl_c_is_for_the_parent() -> None:
     child.close()
 
 
+PARENT = """
+import ctypes, os, signal, sys, time
+from engines.real.watched import Watched
+
+def loops(question, tell):
+    while question:
+        pass
+
+def sleeps(question, tell):
+    time.sleep(3600)
+
+def is_held(question, tell):
+    ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+    os.kill(os.getppid(), signal.SIGUSR1)
+    time.sleep(3600)
+
+signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGKILL))
+idle = Watched(loops)
+idle.ask(0, 5, print)
+busy = [Watched(work) for work in (loops, sleeps)]
+held = Watched(is_held, kill=lambda pid, number: None)
+print(idle.pid, *[child.pid for child in busy], held.pid, flush=True)
+for child in (*busy, held):
+    child._pipe.send(("ask", 1))
+time.sleep(3600)
+"""
+"""Is killed when `held`, the last of its children, is at work; `held` stands for one that the kernel keeps."""
+
+
 def test_it_ends_with_its_parent_and_keeps_nobody_waiting() -> None:
-    """A parent that is killed leaves no child behind; a child that hangs keeps no pipe of the parent's open."""
-    program = (
-        "import os, signal, sys, time\n"
-        "from engines.real.watched import Stuck, Watched\n"
-        "child = Watched(lambda question, tell: time.sleep(3600) if question else None)\n"
-        "child.ask(0, 5, print)\n"
-        "print(child.pid, flush=True)\n"
-        "hangs = Watched(lambda question, tell: time.sleep(3600), kill=lambda pid, number: None)\n"
-        "print(hangs.pid, flush=True)\n"
-        "hangs._pipe.send(('ask', 1))\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+    """A parent that is killed leaves no child behind, idle or busy; one that is held keeps no pipe of it open."""
     house = Path(__file__).parent.parent.parent
-    done = subprocess.run([sys.executable, "-c", program], cwd=house, stdout=subprocess.PIPE, timeout=20, check=False)
-    idle, hanging = map(int, done.stdout.split())
-    deadline = time.monotonic() + 10
-    while runs(idle) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    done = subprocess.run([sys.executable, "-c", PARENT], cwd=house, stdout=subprocess.PIPE, timeout=20, check=False)
+    *ours, held = map(int, done.stdout.split())
     try:
-        assert not runs(idle)
-        assert runs(hanging)
+        assert len(ours) == 3
+        deadline = time.monotonic() + 10
+        while any(map(runs, ours)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [pid for pid in ours if runs(pid)] == []
+        assert runs(held)
     finally:
-        os.kill(hanging, signal.SIGKILL)
+        for pid in filter(runs, (*ours, held)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_it_does_not_begin_when_its_parent_has_gone() -> None:
+    """Between the fork and its first step."""
+    pid = os.fork()
+    if pid == 0:
+        die_with(os.getpid())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1

@@ -124,8 +124,12 @@ class WreckedKvm:
         """Put lines into the log."""
         with self.log.open("a") as log:
             for line in lines:
-                log.write(f"4,{self._said},{self._said * 1000},-,caller=T1;{line}\n SUBSYSTEM=none\n")
+                log.write(f"4,{self._said},{self._said * 1000},-,caller=T{os.getpid()};{line}\n SUBSYSTEM=none\n")
                 self._said += 1
+
+    def loses(self, lines: int) -> None:
+        """Say so many that nobody will read."""
+        self._said += lines
 
 
 def stuck() -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from engines.catalogue import ENGINES
+from engines.catalogue import EXPECTED
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -88,9 +88,7 @@ def test_a_replay_names_every_bad_file_and_replays_the_others(
     replayed = sameslots("replay", good, *bad[:5], good, *bad[5:], good, "--junit", junit)
     lines = replayed.stderr.splitlines()
     for path, line in zip(bad, lines, strict=True):
-        complaint = COMPLAINTS.get(
-            path.name, f":5: no such engine, expected one of {', '.join(ENGINES)}, found: expect no-such ok"
-        )
+        complaint = COMPLAINTS.get(path.name, f":5: no such engine, {EXPECTED}, found: expect no-such ok")
         if path.name == "folder.slots":
             complaint = ": no case file (*.slots) in this folder"
         assert line.startswith(f"{path}{complaint}")

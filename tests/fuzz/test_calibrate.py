@@ -13,10 +13,21 @@ from click.testing import CliRunner
 
 from engines.real.host import Host
 from fuzz import calibrate as command
+from fuzz import calibration as calibration_module
 from fuzz.calibrate import kept_in, summary
-from fuzz.calibration import Calibration, Difference, done_to, drawn_sequence, smallest
+from fuzz.calibration import (
+    GESTURES_A_SEQUENCE,
+    Calibration,
+    Difference,
+    done_to,
+    drawn_sequence,
+    smallest,
+)
 from fuzz.cli import cli
+from fuzz.grammar import Grammar
+from fuzz.layout import GESTURE
 from fuzz.models import Model, Plain
+from fuzz.profiles import profile
 from fuzz.replay import surprises
 from memslots.machine import PROFILES, Machine
 from memslots.outcome import Change
@@ -159,6 +170,41 @@ def test_sequences_repeat_with_their_seed() -> None:
     machine = PROFILES["linux-6.1"]
     first, second = (drawn_sequence(Random(3), machine) for _ in range(2))
     assert first == second != drawn_sequence(Random(4), machine)
+
+
+def test_a_third_of_what_is_drawn_is_aimed_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no profile favours anything; left to itself, a choice is a limit once in sixteen."""
+    shares: list[float] = []
+
+    class Watched(Grammar):
+        def add(self, choice: int) -> None:
+            self.chosen: list[str] = [*getattr(self, "chosen", ()), self.profile.gestures[GESTURE.of(choice)]]
+            if len(self.chosen) == GESTURES_A_SEQUENCE and self.profile == profile(0):
+                shares.append(self.chosen.count("boundary") / GESTURES_A_SEQUENCE)
+            super().add(choice)
+
+    monkeypatch.setattr(calibration_module, "Grammar", Watched)
+    rng = Random(1)
+    for _ in range(60):
+        drawn_sequence(rng, PROFILES["linux-6.1"])
+    assert 15 < len(shares) < 45, "every other one"
+    assert 0.33 < sum(shares) / len(shares) < 0.45
+
+
+def test_what_fails_half_way_leaves_no_vm_open(host: Host) -> None:
+    class Failing(Plain):
+        def set_memory_region(self, region: Region) -> int:
+            raise ZeroDivisionError
+
+    calibration = Calibration(models={"failing": Failing})
+    calibration.compare([])
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            calibration.compare([Region(0, 0, 0, 4096, 0)])
+    vms = sorted(Path("/proc/self/fd").iterdir())
+    assert len(vms) == len(before) - 1, "the one that was kept has gone, and none is left in its place"
+    calibration.close()
 
 
 def test_the_command_compares_and_counts(host: Host, sameslots: Sameslots) -> None:

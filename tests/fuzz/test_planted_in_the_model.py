@@ -11,7 +11,7 @@ from types import FrameType
 import pytest
 
 from bench.planting import model as planting
-from bench.planting.functions import functions
+from bench.planting.functions import Function, Text, functions
 from bench.planting.model import (
     CHECKS,
     PACKAGE,
@@ -23,6 +23,7 @@ from bench.planting.model import (
     searched,
     together,
 )
+from bench.planting.rules import RULES
 from bench.planting.survivors import PAGE, NoCondition, surviving, survivors
 from bench.planting.world import source_of
 from engines.real import rehearsal
@@ -41,10 +42,10 @@ REQUESTS_OF_SURVIVORS = 3_000
 """More than the last of the others takes; `make mutants` goes on for longer."""
 
 CARRY_OUT = {
-    "plain_memslots": {"PlainMemslots.walk"},
-    "kernel": {"Kernel.commit"},
-    "objects": {"Memslots.holds", "Memslots.unlink", "Memslots.insert_gfn"},
-    "vm": {
+    "engines.simulated.plain_memslots": {"PlainMemslots.walk"},
+    "engines.simulated.kernel": {"Kernel.commit"},
+    "engines.simulated.objects": {"Memslots.holds", "Memslots.unlink", "Memslots.insert_gfn"},
+    "engines.simulated.vm": {
         *("Vm.as_id_of", "Vm.replace", "Vm.swap", "Vm.lock_slots", "Vm.lock_arch", "Vm.new_slot", "Vm.new_invalid"),
         *("Vm.kfree", "Vm.vfree", "Vm.mishap", "Vm.unlock_slots", "Vm._release_arch"),
     },
@@ -148,20 +149,21 @@ def test_mutants_have_names_of_their_own_and_can_be_run() -> None:
 
 
 def called_when_models_answer() -> set[tuple[str, str]]:
-    """Module and function of the package that any form of the model runs, to answer drawn requests."""
+    """Module and function that a machine is made by, and that any form of the model runs, to answer drawn requests."""
     called: set[tuple[str, str]] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
         module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith(f"{PACKAGE}."):
-            called.add((module.rpartition(".")[2], frame.f_code.co_qualname))
+        if event == "call" and module.startswith((f"{PACKAGE}.", "memslots.")):
+            called.add((module, frame.f_code.co_qualname))
 
     rng = Random(SEED)
     regions = [region for _ in range(40) for region in drawn_sequence(rng, DEFAULT_MACHINE)]
-    models = [make(DEFAULT_MACHINE) for make in MODELS.values()]
     before = sys.getprofile()
     sys.setprofile(note)
     try:
+        machine = Machine()
+        models = [make(machine) for make in MODELS.values()]
         for region in regions:
             for model in models:
                 model.set_memory_region(region)
@@ -171,22 +173,53 @@ def called_when_models_answer() -> set[tuple[str, str]]:
     return called
 
 
+def decides(function: Function, text: Text) -> bool:
+    """Whether there is a condition in it; of a value, whether there is anything that a rule can spoil."""
+    return bool(function.conditions) or any(True for rule in RULES for _ in rule(function, text))
+
+
 def test_whatever_decides_in_a_model_is_planted_by_rule() -> None:
     """Or carries out what was decided, and is named: a check in a new function cannot be forgotten."""
     called = called_when_models_answer()
     deciding: dict[str, set[str]] = {}
     for module in {module for module, _ in called}:
-        source, _ = source_of(f"{PACKAGE}.{module}")
+        source, _ = source_of(module)
+        of_values = module.startswith("memslots.")
         deciding[module] = {
             function.name
             for function in functions(ast.parse(source))
-            if function.conditions and (module, function.name) in called
+            if (decides(function, Text(source)) if of_values else function.conditions)
+            and (module, function.name) in called
         }
+    assert {module for module, names in deciding.items() if names} == {*CHECKS, *CARRY_OUT}
     beyond = {
         module: names - set(CHECKS.get(module) or (names if module in CHECKS else ()))
         for module, names in deciding.items()
     }
     assert {module: names for module, names in beyond.items() if names} == CARRY_OUT
+
+
+def test_a_mistake_in_a_value_is_the_model_s_alone(host: Host) -> None:
+    """It has machines, requests and slots of its own; whoever asks it has the real ones."""
+    for module, was, is_ in (
+        ("memslots.machine", "KVM_MEM_LOG_DIRTY_PAGES | (", "(KVM_MEM_LOG_DIRTY_PAGES & 0) | ("),
+        ("memslots.region", "return self.slot >> 16", "return self.slot + 1"),
+        ("memslots.slot", "slot & 0xFFFF, gpa", "slot | 1, gpa"),
+    ):
+        source, _ = source_of(module)
+        assert was in source
+        models = models_with(module, source.replace(was, is_))
+        assert list(models) == list(MODELS)
+        logging = [Region(0, 1, 0, 4096, 0), Region(0, 1, 0, 4096, 0)]
+        for form, make in models.items():
+            model, right = make(host.machine), MODELS[form](host.machine)
+            answers = [
+                [(each.set_memory_region(region), each.asked(), each.walk()) for region in logging]
+                for each in (model, right)
+            ]
+            assert answers[0] != answers[1], (module, form)
+        assert host.machine.known_flags & 1
+        assert Region(4).as_id == 0
 
 
 def test_a_mutant_never_decides_what_may_go_to_the_kernel(host: Host) -> None:

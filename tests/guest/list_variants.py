@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Inside a guest whose kernel has kernel/list_ioctl.c: kvm-list on each of its variants, a line of JSON each.
+"""Inside a guest whose kernel has kernel/astray.c: kvm-list on each of its variants, a line of JSON each.
 
 `python tests/guest/list_variants.py CASES VARIANT...`; of `naive` as many random cases are tried. A variant that wrecks
 the kernel is best the last.

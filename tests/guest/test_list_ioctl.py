@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""kvm-list on a kernel that has a list ioctl: right and wrong in every way that kernel/list_ioctl.c can be wrong."""
+"""kvm-list on a kernel that has a list ioctl: right, and wrong in every way that kernel/astray.c knows."""
 
 import json
 import os

@@ -71,7 +71,10 @@ expectations = {
     Ending: st.builds(Ending, engines, st.sampled_from(["ok", "returned-1", "hung", "looped"]))
     | st.builds(Ending, engines, st.just("refused"), errnos, st.none() | numbers(U32))
     | st.builds(
-        Ending, engines, st.just("crashed"), kind=st.sampled_from([None, "null-dereference", "bug", "use-after-free"])
+        Ending,
+        engines,
+        st.just("crashed"),
+        kind=st.sampled_from([None, "null-dereference", "bug", "use-after-free", "unresolved-helper"]),
     ),
     Agreement: st.builds(Agreement, engines),
     ActiveSlot: st.builds(ActiveSlot, engines, st.none() | slots),

@@ -242,7 +242,7 @@ NUMBER = "expected a number, decimal or 0x"
 REGION_KEYS = "slot, flags, gpa, size, hva, invalidate_slot, padding"
 EXPECTATIONS = (
     "expected ENGINE and one of: ok; refused ERRNO [at K]; returned 1; hung; looped;"
-    " crashed [null-dereference|bug|use-after-free]; agrees; active ...;"
+    " crashed [null-dereference|bug|use-after-free|unresolved-helper]; agrees; active ...;"
     " final_slots|error_codes|invariants|balance|survival|visibility ..."
 )
 KEYWORDS = "expected one of machine, given, list, apply, fault, expect"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A list ioctl to try sameslots' engine kvm-list on: KVM_SET_USER_MEMORY_REGION_LIST's number and layout, with a choice
- * of what it does, made at run time by kvm.list_variant (/sys/module/kvm/parameters/list_variant).
+ * Ways for a list ioctl to go wrong, to try sameslots' engine kvm-list on, chosen at run time by kvm.list_variant
+ * (/sys/module/kvm/parameters/list_variant); "naive" is none of them.
  *
- * add_list_ioctl.py puts it into a copy of a kernel tree. Not for any kernel that somebody needs: most variants wreck it
- * on purpose.
+ * build.sh puts it into a copy of a kernel tree with examples/naive.patch. Not for any kernel that somebody needs: most
+ * variants wreck it on purpose.
  */
 
 #include <linux/delay.h>
@@ -12,45 +12,12 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-struct list_header {
-	__u32 nent;
-	__u32 flags;
-};
-
-struct list_entry {
-	struct kvm_userspace_memory_region region;
-	__u8 invalidate_slot;
-	__u8 padding[31];
-};
-
-#define SET_MEMORY_REGION_LIST _IOW(KVMIO, 0x49, struct list_header)
-
 static char list_variant[24] = "naive";
 module_param_string(list_variant, list_variant, sizeof(list_variant), 0644);
 
 static bool list_variant_is(const char *name)
 {
 	return sysfs_streq(list_variant, name);
-}
-
-/* One entry after the other, up to the first refusal: what serial calls would do, with nobody in between. */
-static int list_apply_naively(struct kvm *kvm, const struct list_entry __user *entries, u32 nent)
-{
-	struct list_entry entry;
-	int r = 0;
-	u32 i;
-
-	for (i = 0; i < nent && !r; i++) {
-		BUILD_BUG_ON(sizeof(entry) != 64);
-		if (copy_from_user(&entry, entries + i, sizeof(entry)))
-			return -EFAULT;
-		/* What the single ioctl tests before it takes the lock. */
-		if ((u16)entry.region.slot >= KVM_USER_MEM_SLOTS)
-			return -EINVAL;
-		r = __kvm_set_memory_region(kvm, &entry.region);
-		cond_resched();
-	}
-	return r;
 }
 
 /* A page that nobody asked for, in slot 7. */
@@ -91,7 +58,7 @@ static void list_go_astray(struct kvm *kvm)
 	if (list_variant_is("extra-slot"))
 		list_leave_a_slot(kvm);
 	if (list_variant_is("warns"))
-		WARN(1, "list_ioctl: as asked for\n");
+		WARN(1, "astray: as asked for\n");
 	if (list_variant_is("oops"))
 		*nothing = 1;
 	if (list_variant_is("bug"))
@@ -107,15 +74,10 @@ static void list_go_astray(struct kvm *kvm)
 	list_damage();
 }
 
-static long list_ioctl(struct kvm *kvm, void __user *argp)
+/* Behind a list ioctl that is done and is going to return @r. */
+static int astray(struct kvm *kvm, int r)
 {
-	struct list_header header;
-	long r;
-
-	if (copy_from_user(&header, argp, sizeof(header)))
-		return -EFAULT;
 	mutex_lock(&kvm->slots_lock);
-	r = list_apply_naively(kvm, argp + sizeof(header), header.nent);
 	list_go_astray(kvm);
 	if (!list_variant_is("keeps-lock"))
 		mutex_unlock(&kvm->slots_lock);

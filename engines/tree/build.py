@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A tree becomes a folder with a library in it, and with all that is to be known of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engines.tree.digests import Steps
+from engines.tree.flags import Options, environment, kernel_flags
+from engines.tree.generated import autoconf, bounds, headers, write
+from engines.tree.link import LIBRARY, linked
+from engines.tree.objects import compiled, units
+from engines.tree.sites import write_sites
+from engines.tree.source import source_at
+from engines.tree.tools import tools
+from engines.tree.uapi import read_uapi
+
+RECORD = "build.json"
+ABI = 1
+"""MEMSLOT_ABI of shim/memslot_abi.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One library: where it is, and what its build.json says."""
+
+    folder: Path
+    record: dict[str, object]
+    fresh: bool
+    """Nothing had changed: it was there."""
+
+    @property
+    def list_ioctl(self) -> int:
+        """Its number; 0 where the tree has none."""
+        listed = self.record["list"]
+        return int(listed["ioctl"]) if isinstance(listed, dict) else 0
+
+    @property
+    def unmet(self) -> list[str]:
+        """Wishes that the tree's Kconfig does not grant."""
+        return self._names("kconfig_unmet")
+
+    @property
+    def functions(self) -> list[str]:
+        """What the memslot code can reach."""
+        return self._names("functions")
+
+    @property
+    def blank(self) -> list[str]:
+        """Data that the memslot code reads, and that is zeros."""
+        return self._names("blank")
+
+    @property
+    def unresolved(self) -> dict[str, list[str]]:
+        """What the memslot code can call and nobody supplies, with where it is called."""
+        return self._places("unresolved")
+
+    @property
+    def returns_zero(self) -> dict[str, list[str]]:
+        """What the memslot code can call and does nothing here, with where it is called."""
+        return self._places("returns_zero_called_by")
+
+    def _names(self, key: str) -> list[str]:
+        found = self.record[key]
+        assert isinstance(found, list)
+        return found
+
+    def _places(self, key: str) -> dict[str, list[str]]:
+        found = self.record[key]
+        assert isinstance(found, dict)
+        return found
+
+
+def default_folder(tree: Path, options: Options) -> Path:
+    """Where the library of a tree goes if nobody says where."""
+    return Path("build/trees") / (tree.resolve().name + options.suffix)
+
+
+def built(tree: Path, folder: Path, options: Options, layout: Path | None = None) -> Build:
+    """The library of the tree at `tree`, as far as it is not there. Raises BadInput, Unbuildable, Missing.
+
+    `layout`: a file that describes the list ioctl, for a tree whose uapi header cannot be read.
+    """
+    source = source_at(tree)
+    programs = tools()
+    work = folder.resolve() / "work"
+    generated = work / "generated"
+    generated.mkdir(parents=True, exist_ok=True)
+    steps = Steps(work)
+    headers(source, generated)
+    unmet = autoconf(source, generated, programs, steps)
+    flags = kernel_flags(source, generated, options, programs)
+    bounds(source, generated, flags, programs, steps)
+    uapi = read_uapi(source, work, flags, programs, steps, layout)
+    parts = units(source, generated, work, options, programs)
+    made = compiled(source, parts, programs, steps)
+    path, content = folder / RECORD, steps.all()
+    if not made and (folder / LIBRARY).exists() and _content_of(path) == content:
+        return Build(folder, json.loads(path.read_text()), True)
+    path.unlink(missing_ok=True)  # what it says is not so any more, whatever happens now
+    link = linked(parts, work, options, programs)
+    (work / LIBRARY).replace(folder / LIBRARY)
+    if options.coverage:
+        write_sites(folder / LIBRARY, folder, programs)
+    record: dict[str, object] = {
+        "abi": ABI,
+        "tree": str(tree),
+        "release": source.version,
+        "content": content,
+        "compiler": programs.version,
+        "options": options.names(),
+        "machine": uapi.machine,
+        "list": asdict(uapi.list) if uapi.list else None,
+        "environment": environment(options, programs),
+        "kconfig_unmet": unmet,
+        "unresolved": link.unresolved,
+        "returns_zero": sorted(link.silent),
+        "returns_zero_called_by": link.silent,
+        "blank": link.blank,
+        "functions": link.functions,
+        "checked": None,
+    }
+    write(path, json.dumps(record, indent=1) + "\n")
+    return Build(folder, record, False)
+
+
+def _content_of(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())["content"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A build of a kernel tree, as its build.json tells of it (`build.py` writes it), and its library of itself."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from struct import Struct, error
+from typing import Any
+
+from engines.tree.build import ABI, RECORD
+from engines.tree.link import LIBRARY
+from memslots.errors import BadInput, Missing
+from memslots.machine import Machine, machine_of
+
+_PROFILES = {1: "linux-6.18", 2: "linux-6.1"}
+"""By the number of address spaces."""
+_SIZES = ("header_size", "entry_size")
+_FIELDS = (
+    *("nent", "header_flags", "entries"),
+    *("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr", "invalidate_slot", "padding"),
+)
+_LAYOUT = Struct("<3I20H")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A build, and what an engine needs to know of it."""
+
+    folder: Path
+    tree: str
+    release: str
+    content: str
+    """Changes when anything does that the library is made of."""
+    options: tuple[str, ...]
+    """Of asan, coverage, x86."""
+    returns_zero: tuple[str, ...]
+    """Services of the kernel that do nothing."""
+    machine: dict[str, int] = field(hash=False)
+    list_ioctl: int
+    """0 where the tree has no list ioctl."""
+    layout: bytes
+    """How its lists are laid out, as the library wants it; empty: as the library has it."""
+    environment: dict[str, str] = field(hash=False)
+    strict: bool
+    """Whether the model check has seen it refuse a header without meaning (contract I4)."""
+
+    @property
+    def vm(self) -> Machine:
+        """What its VMs are like, as cases say it."""
+        return machine_of(_PROFILES.get(self.machine["address_spaces"], "linux-6.1"), self.machine)
+
+    @property
+    def library(self) -> Path:
+        """The library."""
+        return self.folder / LIBRARY
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """All that build.json says. Raises BadInput where there is none."""
+    path = folder / RECORD
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else "no JSON"
+        raise BadInput(
+            f"{path}: {why}: expected a build of a kernel tree (sameslots tree build PATH --out {folder})"
+        ) from None
+    if not isinstance(facts, dict):
+        raise BadInput(f"{path}: expected an object: a build of a kernel tree (sameslots tree build PATH)")
+    return facts
+
+
+def note(folder: Path, **facts: object) -> None:
+    """Put further facts into a build.json. Raises BadInput."""
+    path = folder / RECORD
+    text = json.dumps(facts_of(folder) | facts, indent=1)
+    new = path.with_suffix(f".{os.getpid()}")
+    try:
+        new.write_text(text + "\n")
+        new.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}: expected a file to write to") from None
+
+
+def built_in(folder: Path) -> Built:
+    """The build in a folder. Raises BadInput where there is none, Missing where it is of no use here any more."""
+    facts = facts_of(folder)
+    again = f"build it again: sameslots tree build {facts.get('tree', 'PATH')} --out {folder}"
+    if facts.get("abi") != ABI:
+        raise Missing(f"{folder}: made for another release of sameslots: {again}")
+    if not (folder / LIBRARY).is_file():
+        raise Missing(f"{folder / LIBRARY}: not there: {again}")
+    try:
+        return _built(folder, facts)
+    except (KeyError, TypeError, ValueError, AttributeError, error) as wrong:
+        raise BadInput(f"{folder / RECORD}: {wrong!r}: expected the facts of a build: {again}") from None
+
+
+def _built(folder: Path, facts: dict[str, Any]) -> Built:
+    listed = facts["list"]
+    return Built(
+        folder,
+        str(facts["tree"]),
+        str(facts["release"]),
+        str(facts["content"]),
+        tuple(facts["options"]),
+        tuple(facts["returns_zero"]),
+        {name: int(facts["machine"][name]) for name in ("address_spaces", "page_size", "user_slots", "readonly")},
+        0 if listed is None else int(listed["ioctl"]),
+        b"" if listed is None else packed_layout(listed["ioctl"], listed["layout"]),
+        {str(name): str(value) for name, value in facts["environment"].items()},
+        bool((facts["checked"] or {}).get("strict", False)),
+    )
+
+
+def packed_layout(ioctl: int, layout: dict[str, Any]) -> bytes:
+    """struct memslot_layout: a field that a tree's list has not is of size 0."""
+    places = [int(number) for name in _FIELDS for number in layout.get(name, (0, 0))]
+    return _LAYOUT.pack(ioctl, *[layout[name] for name in _SIZES], *places)

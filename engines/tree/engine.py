@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The engines of a build: `tree:DIR`, its list ioctl where it has one, and `tree-serial:DIR`, its single one."""
+
+from collections.abc import Sequence
+from errno import errorcode
+from functools import cache
+from pathlib import Path
+
+from engines.simulated.boot import at_rest
+from engines.tree.built import Built, built_in
+from engines.tree.outcome import PAGE_SIZE, AskedFor, Seen, outcome_of, read
+from engines.tree.packing import WANT_EVENTS, WANT_PUBLISHED, How, packed, tried
+from engines.tree.records import NONE, Ended
+from engines.tree.source_lines import SourceLines
+from engines.tree.worker import Gone, Worker
+from memslots.case import Case
+from memslots.errors import RefusedHere, Unfit
+from memslots.outcome import UNSEEN, Change, Event, Outcome
+
+LIST, SERIAL = "tree", "tree-serial"
+"""What stands before the colon of their names."""
+_FACETS = frozenset(Outcome._fields)
+
+
+@cache
+def _worker_of(built: Built) -> Worker:
+    """One for all engines of a build: each case meets a VM of its own."""
+    return Worker(built.library, built.layout, built.environment)
+
+
+class TreeList:
+    """KVM_SET_USER_MEMORY_REGION_LIST of a kernel tree, with all that may come of it."""
+
+    shows = _FACETS - {"entry_errnos", "at_first_refusal"}
+
+    def __init__(self, name: str, built: Built, worker: Worker | None = None) -> None:
+        self.name = name
+        self.built = built
+        self._called = Called(built, worker or _worker_of(built))
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`. Raises Unfit, Missing."""
+        want = WANT_PUBLISHED | (WANT_EVENTS if record else 0)
+        seen = self._called.seen(case, How.LIST, want)
+        if isinstance(seen, Gone):
+            return _of_gone(case, seen)
+        return outcome_of(seen, None, self._called.lines.of, record=record, published=True)
+
+
+class TreeSerial:
+    """KVM_SET_USER_MEMORY_REGION of a kernel tree, entry after entry, stopping at the first refusal.
+
+    With `keep_going` it goes on after refusals. What it publishes is there where events are asked for, as of `serial`.
+    """
+
+    shows = _FACETS - {"published"}
+
+    def __init__(self, name: str, built: Built, worker: Worker | None = None, *, keep_going: bool = False) -> None:
+        self.name = name
+        self.built = built
+        self.keep_going = keep_going
+        self._called = Called(built, worker or _worker_of(built))
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        """What becomes of `case`. Raises Unfit, Missing."""
+        how = How.KEEP_GOING if self.keep_going else How.SERIAL
+        seen = self._called.seen(case, how, WANT_EVENTS | WANT_PUBLISHED if record else 0)
+        if isinstance(seen, Gone):
+            return _of_gone(case, seen)
+        return outcome_of(seen, _asked_for(case, how), self._called.lines.of, record=record, published=record)
+
+
+class Called:
+    """A build's library, called with cases that its machine can take."""
+
+    def __init__(self, built: Built, worker: Worker) -> None:
+        self._built = built
+        self._worker = worker
+        self.lines = SourceLines(built.library)
+
+    def seen(self, case: Case, how: How, want: int) -> Seen | Gone:
+        """What comes of a case, or how the process that applied it went. Raises Unfit, RefusedGiven, Missing."""
+        self._fits(case)
+        try:
+            raw = self._worker.apply(packed(case, how, want))
+        except Gone as gone:
+            at_rest(case)
+            return gone
+        seen = read(raw, len(case.given))
+        result = seen.result
+        if result.refused_given != NONE:
+            at_rest(case)  # a case that is none is that for the model, too
+            how_so = Ended(result.ended).name.lower() if result.ended else errorcode.get(-result.value, "?")
+            raise RefusedHere(result.refused_given, how_so)
+        return seen
+
+    def _fits(self, case: Case) -> None:
+        for name, value in self._built.machine.items():
+            asked = getattr(case.machine, name)
+            if asked != value:
+                raise Unfit(f"machine: {name}={asked:#x}, and this kernel tree is compiled with {value:#x}")
+
+
+def _asked_for(case: Case, how: How) -> AskedFor:
+    """Says what entries asked for. No kernel tells that of what it refuses: the model does, as things stood."""
+
+    def asked_for(errnos: Sequence[int]) -> list[Change]:
+        vm = at_rest(case).vm.copy()
+        changes: list[Change] = []
+        # The one behind the last answer did not return.
+        for region, errno in zip(tried(case, how), (*errnos, 0), strict=False):
+            changes.append(vm.asked_by(region))
+            if not errno:
+                vm.set_memory_region(region)
+        return changes
+
+    return asked_for
+
+
+def _of_gone(case: Case, gone: Gone) -> Outcome:
+    """The outcome of a case that took its process with it, or never came to an end. What was left, nobody saw."""
+    ended, detail = "crashed", f"its process died (signal {gone.signal})"
+    if gone.signal is None:
+        ended, detail = "looped", "never comes to an end, and was ended from without"
+    mishaps = (Event(ended, "", 0, Change.UNKNOWN, detail),)
+    return Outcome(ended, UNSEEN, at_rest(case).walk, mishaps=mishaps, events=mishaps, page_size=PAGE_SIZE)
+
+
+def tree_engine(where: str) -> TreeList | TreeSerial:
+    """`tree:DIR`: the list ioctl where the build has one, else its single one. Raises BadInput, Missing."""
+    built = built_in(Path(where))
+    name = f"{LIST}:{where}"
+    return TreeList(name, built) if built.list_ioctl else TreeSerial(name, built)
+
+
+def tree_serial_engine(where: str) -> TreeSerial:
+    """`tree-serial:DIR`: the single ioctl. Raises BadInput, Missing."""
+    return TreeSerial(f"{SERIAL}:{where}", built_in(Path(where)))

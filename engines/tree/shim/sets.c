@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One memslot set, seen through all three of its indexes. A set may be corrupt: no pointer is followed that does not
+ * lead to a block of this VM, no object is entered twice, and freed ones lead nowhere.
+ */
+#include <linux/kvm_host.h>
+#include <linux/rbtree_augmented.h>
+#include "inside.h"
+
+#define DEEPEST 128	/* of a tree that obeys its rules, 2^63 nodes are needed to get there */
+
+struct walk {
+	struct ms_met *met;
+	int count, room;
+	int idx;
+	unsigned int shape;
+};
+
+/* Note that an index holds the object. Whether the walk may follow its links. */
+static bool enter(struct walk *w, struct ms_block *block, unsigned int where)
+{
+	struct ms_met *met;
+
+	if (!block) {
+		w->shape |= MEMSLOT_FREED;
+		return false;
+	}
+	if (!block->seen) {
+		if (w->count == w->room) {
+			w->shape |= MEMSLOT_ENDLESS;
+			return false;
+		}
+		w->met[w->count] = (struct ms_met){ block, block->live ? 0 : MEMSLOT_IS_FREED };
+		block->seen = ++w->count;
+	}
+	met = &w->met[block->seen - 1];
+	if (met->where & where) {
+		w->shape |= MEMSLOT_TWICE;
+		return false;
+	}
+	met->where |= where;
+	if (!block->live)
+		w->shape |= MEMSLOT_FREED;
+	return block->live;
+}
+
+struct tree {
+	bool by_gfn;
+	unsigned int where;
+	u64 least;		/* what the next node in order must not be below */
+	int blacks;		/* on the way to the first leaf; -1: not known yet */
+};
+
+static struct kvm_memory_slot *slot_of(struct walk *w, struct tree *t, struct rb_node *node)
+{
+	if (t->by_gfn)
+		return container_of(node, struct kvm_memory_slot, gfn_node[w->idx]);
+	return container_of(node, struct kvm_memory_slot, hva_node[w->idx].rb);
+}
+
+static void leaf(struct walk *w, struct tree *t, int blacks)
+{
+	if (t->blacks < 0)
+		t->blacks = blacks;
+	else if (t->blacks != blacks)
+		w->shape |= MEMSLOT_COLOURS;
+}
+
+static void walk_tree(struct walk *w, struct tree *t, struct rb_node *node,
+					    struct rb_node *parent, int depth, int blacks)
+{
+	struct kvm_memory_slot *slot;
+	bool red;
+	u64 key;
+
+	if (!node) {
+		leaf(w, t, blacks);
+		return;
+	}
+	slot = slot_of(w, t, node);
+	if (depth == DEEPEST) {
+		w->shape |= MEMSLOT_ENDLESS;
+		return;
+	}
+	if (!enter(w, ms_block_at(slot), t->where))
+		return;
+	if (rb_parent(node) != parent)
+		w->shape |= MEMSLOT_DISORDER;
+	red = rb_is_red(node);
+	if (red && (!parent || rb_is_red(parent)))
+		w->shape |= MEMSLOT_COLOURS;
+	walk_tree(w, t, node->rb_left, node, depth + 1, blacks + !red);
+	key = t->by_gfn ? slot->base_gfn : slot->hva_node[w->idx].start;
+	if (key < t->least)
+		w->shape |= MEMSLOT_DISORDER;
+	if (t->by_gfn && t->least && key < t->least)
+		w->shape |= MEMSLOT_OVERLAP;
+	t->least = t->by_gfn ? slot->base_gfn + slot->npages : key;
+	walk_tree(w, t, node->rb_right, node, depth + 1, blacks + !red);
+}
+
+static u64 mixed(u64 sum, u64 word)
+{
+	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+}
+
+static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth)
+{
+	while (node && depth < DEEPEST) {
+		struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, gfn_node[idx]);
+		struct ms_block *block = ms_block_at(slot);
+
+		if (!block || !block->live)
+			return mixed(sum, 7);
+		sum = sum_below(node->rb_left, idx, sum, depth + 1);
+		sum = mixed(sum, slot->base_gfn);
+		sum = mixed(sum, slot->npages);
+		sum = mixed(sum, slot->userspace_addr ^ (u64)slot->flags << 48 ^ (u16)slot->id);
+		node = node->rb_right;
+		depth++;
+	}
+	return sum;
+}
+
+/* A number that changes when readers find anything else in the set. */
+msu64 ms_sum(const void *p)
+{
+	const struct kvm_memslots *set = p;
+
+	return sum_below(set->gfn_tree.rb_node, set->node_idx, 1, 0);
+}
+
+/* The hva tree's nodes say which range they stand for, and the last address below them. */
+static unsigned long below(struct walk *w, struct rb_node *node)
+{
+	struct interval_tree_node *it = container_of(node, struct interval_tree_node, rb);
+	struct kvm_memory_slot *slot = container_of(it, struct kvm_memory_slot, hva_node[w->idx]);
+	unsigned long last = it->last;
+
+	if (it->start != slot->userspace_addr ||
+	    it->last != slot->userspace_addr + (slot->npages << PAGE_SHIFT) - 1)
+		w->shape |= MEMSLOT_DISORDER;
+	if (node->rb_left)
+		last = max(last, below(w, node->rb_left));
+	if (node->rb_right)
+		last = max(last, below(w, node->rb_right));
+	if (it->__subtree_last != last)
+		w->shape |= MEMSLOT_DISORDER;
+	return last;
+}
+
+static void walk_hash(struct walk *w, struct kvm_memslots *set)
+{
+	struct hlist_node *node, **pprev;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(set->id_hash); i++) {
+		pprev = &set->id_hash[i].first;
+		for (node = *pprev; node; node = node->next) {
+			struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, id_node[w->idx]);
+
+			if (!enter(w, ms_block_at(slot), MEMSLOT_IN_ID_HASH))
+				break;
+			if (node->pprev != pprev || hash_min(slot->id, HASH_BITS(set->id_hash)) != i)
+				w->shape |= MEMSLOT_DISORDER;
+			pprev = &node->next;
+		}
+	}
+}
+
+/* How many objects the set holds, each once, with where it is; `readers_only`: the gfn tree alone. */
+int ms_walk(void *p, int readers_only, struct ms_met *met, int room, unsigned int *shape)
+{
+	struct kvm_memslots *set = p;
+	struct walk w = { .met = met, .room = room, .idx = set->node_idx };
+	struct tree by_gfn = { true, MEMSLOT_IN_GFN_TREE, 0, -1 };
+	struct tree by_hva = { false, MEMSLOT_IN_HVA_TREE, 0, -1 };
+	struct rb_node *first;
+	unsigned int broken;
+	int i;
+
+	walk_tree(&w, &by_gfn, set->gfn_tree.rb_node, NULL, 0, 0);
+	if (!readers_only) {
+		walk_tree(&w, &by_hva, set->hva_tree.rb_root.rb_node, NULL, 0, 0);
+		walk_hash(&w, set);
+		broken = w.shape & (MEMSLOT_FREED | MEMSLOT_TWICE | MEMSLOT_ENDLESS);
+		first = set->hva_tree.rb_root.rb_node;
+		if (first && !broken) {
+			below(&w, first);
+			first = rb_first(&set->hva_tree.rb_root);
+		}
+		if (!broken && set->hva_tree.rb_leftmost != first)
+			w.shape |= MEMSLOT_DISORDER;
+	}
+	for (i = 0; i < w.count; i++)
+		met[i].block->seen = 0;
+	*shape |= w.shape;
+	return w.count;
+}
+
+void ms_describe(const void *p, struct memslot_slot *out)
+{
+	const struct kvm_memory_slot *slot = p;
+
+	out->base_gfn = slot->base_gfn;
+	out->npages = slot->npages;
+	out->userspace_addr = slot->userspace_addr;
+	out->flags = slot->flags;
+	out->id = slot->id;
+	out->as_id = slot->as_id;
+}
+
+const void *ms_bitmap_of(const void *slot)
+{
+	return ((const struct kvm_memory_slot *)slot)->dirty_bitmap;
+}
+
+const void *ms_last_used(const void *set)
+{
+	return (const void *)atomic_long_read(&((const struct kvm_memslots *)set)->last_used_slot);
+}
+
+msu64 ms_generation(const void *set)
+{
+	return ((const struct kvm_memslots *)set)->generation;
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process that applies cases for this one, and may die of them, or never come to an end."""
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from struct import Struct
+
+from engines.tree.library import CASE_ROOM, RESULT_ROOM, Shared
+from engines.tree.serving import DIED, READY, RESULT
+from memslots.errors import Missing, Unfit
+
+SILENT_SECONDS = 20.0
+"""How long a case may take: the library itself ends what loops, long before."""
+_BEGIN_SECONDS = 60.0
+_MOST_WORDS = 400
+_SIZE = Struct("<I")
+
+
+class Gone(Exception):
+    """The process will not answer. `signal` is what killed it, 0 if nothing did, None if it never came to an end."""
+
+    def __init__(self, signal_number: int | None) -> None:
+        super().__init__(signal_number)
+        self.signal = signal_number
+
+
+class Worker:
+    """A process with a build's library. Started when it is first asked, and anew after it has gone."""
+
+    def __init__(
+        self,
+        library: Path,
+        layout: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
+        self._library = library
+        self._layout = layout
+        self._environment = dict(environment or {})
+        self._silent_seconds = silent_seconds
+        self._shared: Shared | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._poll = select.poll()
+        self._ask = self._told = -1
+
+    def apply(self, case: bytes) -> bytes:
+        """The result of a case. Raises Gone, Missing where there is no usable library, Unfit for too long a result."""
+        if self._pid != os.getpid():
+            self._start()
+        assert self._shared is not None
+        memory = self._shared.bytes
+        memory[: len(case)] = case
+        try:
+            os.write(self._ask, b"a")
+            self._heard(self._silent_seconds)
+        except BrokenPipeError:
+            self.close()
+            raise Gone(0) from None
+        [size] = _SIZE.unpack_from(memory, CASE_ROOM)
+        if size > RESULT_ROOM:
+            raise Unfit(f"what the kernel does with this case takes {size} bytes, expected at most {RESULT_ROOM}")
+        return memory[CASE_ROOM : CASE_ROOM + size]
+
+    def _heard(self, seconds: float, wanted: bytes = RESULT) -> None:
+        """Wait for this word. Raises Gone, Missing."""
+        poll, told = self._poll, self._told
+        while poll.poll(seconds * 1000):
+            word = os.read(told, 1)
+            if word == wanted:
+                return
+            if word == READY:
+                continue
+            words = os.read(told, _MOST_WORDS)
+            self.close()
+            if word in (DIED, b""):
+                raise Gone(words[0] if words else 0)
+            raise Missing(
+                f"{self._library}: {words.decode(errors='replace')}: expected a library that"
+                " `sameslots tree build` has made on this machine"
+            )
+        self.close()
+        raise Gone(None)
+
+    def _start(self) -> None:
+        """Start the process. What this process has from before a fork is its parent's, and left alone."""
+        self._pid = os.getpid()
+        self._shared = shared = Shared()
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "engines.tree.serving"),
+                *(str(self._library), str(shared.fd)),
+                *([self._layout.hex()] if self._layout else []),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(shared.fd,),
+            env={**os.environ, **self._environment},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._ask, self._told = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._told, select.POLLIN)
+        self._heard(_BEGIN_SECONDS, READY)
+
+    def close(self) -> None:
+        """End the process, if there is one of ours."""
+        if self._process is None or self._pid != os.getpid():
+            return
+        process, self._process = self._process, None
+        self._pid = 0
+        # Its child dies with it.
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        assert self._shared is not None
+        self._shared.close()
+        self._shared = None

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a clean result leaves unsaid, where one of the engines is a kernel tree's own code."""
+
+from collections.abc import Iterator
+
+from engines.catalogue import build_named
+from engines.tree.built import Built
+from engines.tree.uncovered import uncovered
+
+
+def uncovered_lines(built: Built) -> Iterator[str]:
+    """What no clean result of this build speaks of."""
+    yield "Not covered:"
+    yield from (f"  {line}" for line in uncovered(built))
+
+
+def uncovered_by(*names: str) -> Iterator[str]:
+    """The same for each of these engines that is made of a build, each build once."""
+    builds = [built for name in names if (built := build_named(name)) is not None]
+    for built in dict.fromkeys(builds):
+        yield from uncovered_lines(built)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mistakes to plant in a copy of virt/kvm/kvm_main.c: each a rule, each to be found."""
+
+import re
+from typing import NamedTuple
+
+
+class Planted(NamedTuple):
+    """Within the function, what matches `found` becomes `instead`. `shows`: words that only this one is known by."""
+
+    name: str
+    function: str
+    found: str
+    instead: str
+    shows: str
+
+    def in_text(self, text: str) -> str:
+        """The file with the mistake in it. Exactly one place must match."""
+        head = re.search(rf"^[^\s#/][^;{{}}]*\b{self.function}\([^;]*?\)\n\{{", text, re.MULTILINE)
+        assert head is not None, f"{self.name}: there is no {self.function}()"
+        end = text.index("\n}\n", head.end())
+        body, n = re.subn(self.found, self.instead, text[head.end() : end], flags=re.DOTALL)
+        assert n == 1, f"{self.name}: {n} places match in {self.function}(), expected 1"
+        return text[: head.end()] + body + text[end:]
+
+
+SWAP, SET, REPLACE = "kvm_swap_active_memslots", "kvm_set_memslot", "kvm_replace_memslot"
+COMMIT, CHECKS = "kvm_commit_memory_region", "__kvm_set_memory_region"
+
+PLANTED = (
+    Planted("readers are not awaited", SWAP, r"synchronize_srcu\w*\(&kvm->srcu\);", "", "readers-not-awaited"),
+    Planted("a lock is released twice", SWAP, r"(mutex_unlock\([^;]*;)", r"\1 \1", "nobody holds it"),
+    Planted("a lock is kept on an error path", SET, r"(else \{\s*)mutex_unlock\([^;]*;", r"\1", "slots_arch_lock"),
+    Planted("a lock is taken twice", SET, r"(mutex_lock\([^;]*;)", r"\1 \1", "hung"),
+    Planted("the INVALID copy leaks", SET, r"(MOVE\)\s*)kfree\(\w+\);(?!.*kfree)", r"\1;", "leaked"),
+    Planted("a refused slot object leaks", CHECKS, r"(if \(r\)\s*)kfree\(new\);", r"\1;", "leaked"),
+    Planted("a dirty bitmap leaks", COMMIT, r"kvm_destroy_dirty_bitmap\(old\);", ";", "leaked"),
+    Planted("the old object is freed twice", COMMIT, r"(kfree\(old\);)", r"\1 \1", "double-free"),
+    Planted(
+        "an object is freed while the active set holds it",
+        SET,
+        r"(kvm_update_flags_memslot\([^;]*;)",
+        r"{ struct kvm_memory_slot *early = old; kfree(early); \1 }",
+        "early-free",
+    ),
+    Planted("an object is used after it was freed", COMMIT, r"kfree\(old\);", "kfree(old); old->flags = 0;", "after"),
+    Planted(
+        "an overlap of one page is missed", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages - 1)", "errno"
+    ),
+    Planted(
+        "a neighbour counts as an overlap", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages + 1)", "errno"
+    ),
+    Planted("the id hash is not updated", REPLACE, r"hash_add\([^;]*;", "", "corrupt"),
+    Planted("the hva tree is not updated", REPLACE, r"interval_tree_insert\([^;]*;", "", "corrupt"),
+    Planted("the gfn tree keeps what is deleted", REPLACE, r"(if \(!new\) \{\s*)kvm_erase_gfn_node\([^;]*;", r"\1", ""),
+    Planted("the active set is edited", "kvm_get_inactive_memslots", r"(node_idx) \^ 1", r"\1", "in-place"),
+    Planted("the other set is not brought up to date", "kvm_activate_memslot", r"kvm_replace_memslot\([^;]*;", "", ""),
+    Planted("the generation stays in progress", SWAP, r"\bslots->generation = gen;", "", "generation"),
+    Planted("the generation counts by one", SWAP, r"gen \+= [^;]*;", "gen += 1;", "generation"),
+    Planted("deleted pages are still counted", COMMIT, r"kvm->nr_memslot_pages -= [^;]*;", ";", "nr_memslot_pages"),
+    Planted("no slot is ever INVALID", "kvm_invalidate_memslot", r"\w+->flags \|= KVM_MEMSLOT_INVALID;", "", "mishaps"),
+    Planted("an odd size is accepted", CHECKS, r"mem->memory_size & \(PAGE_SIZE - 1\)", "0", "errno"),
+    Planted("a WARN fires", "kvm_update_flags_memslot", r"\A", "WARN_ON_ONCE(old->id == new->id);", "warn"),
+    Planted("a BUG is hit", "kvm_move_memslot", r"\A", "BUG_ON(old->npages == new->npages);", "bug"),
+    Planted(
+        "a loop does not end",
+        "kvm_check_memslot_overlap",
+        r"(return true;)",
+        r"while (READ_ONCE(id) >= 0) ; \1",
+        "looped",
+    ),
+)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mistakes in a kernel tree are found, each by its own mark, and a tree without one is silent."""
+
+from pathlib import Path
+
+import pytest
+
+from engines.tree.build import built
+from engines.tree.built import built_in
+from engines.tree.flags import Options
+from fuzz.model_check import Checked, checked
+from tests.engines.tree.conftest import Copy
+from tests.engines.tree.planted import PLANTED, Planted
+
+REQUESTS = 20_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All builds go here: only kvm_main.c is compiled again."""
+    return tmp_path_factory.mktemp("build")
+
+
+def check(copy: Copy, folder: Path) -> Checked:
+    built(copy.path, folder, Options())
+    return checked(built_in(folder), seconds=None, requests=REQUESTS, seed=1)
+
+
+def test_an_unchanged_tree_agrees_with_the_model(copy: Copy, folder: Path) -> None:
+    copy.change(str)
+    found = check(copy, folder)
+    assert found.difference is None
+    assert found.requests >= REQUESTS
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
+def test_a_planted_mistake_is_found(planted: Planted, copy: Copy, folder: Path) -> None:
+    copy.change(planted.in_text)
+    found = check(copy, folder)
+    assert found.difference is not None
+    assert planted.shows in "\n".join(found.difference.words())

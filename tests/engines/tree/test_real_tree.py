@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A library of Debian's kernel sources: what it says, when it is made again, and how a broken tree is told."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.tree.build import Build, built
+from engines.tree.built import Built, built_in
+from engines.tree.engine import TreeSerial
+from engines.tree.flags import Options
+from engines.tree.tools import Unbuildable
+from fuzz.model_check import checked
+from memslots.textreader import parse_case
+from tests.engines.tree.conftest import Copy, tree_of
+
+REQUESTS = 5_000
+CREATE = ("slots 1", "apply slot=0 size=0x1000")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the copy's library goes."""
+    return tmp_path_factory.mktemp("build")
+
+
+def build(copy: Copy, folder: Path, changed: Callable[[str], str] = str) -> Build:
+    copy.change(changed)
+    return built(copy.path, folder, Options())
+
+
+def objects(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "work").glob("*.o")}
+
+
+@pytest.mark.parametrize("options", [Options(), Options(asan=True), Options(coverage=True), Options(x86=True)], ids=str)
+@pytest.mark.parametrize("series", ["6.1", "6.12"])
+def test_a_stock_tree_agrees_with_the_model(series: str, options: Options, tmp_path: Path) -> None:
+    made = built(tree_of(series), tmp_path, options)
+    assert str(made.record["release"]).startswith(f"{series}.")
+    assert not made.unresolved
+    assert not made.unmet
+    found = checked(built_in(tmp_path), seconds=None, requests=REQUESTS, seed=2)
+    assert found.difference is None, found.difference.words()
+
+
+def test_what_has_not_changed_is_not_made_again(copy: Copy, folder: Path) -> None:
+    build(copy, folder)
+    before = objects(folder)
+    assert build(copy, folder).fresh
+    assert objects(folder) == before
+
+
+def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: Path) -> None:
+    build(copy, folder)
+    before = objects(folder)
+    made = build(copy, folder, lambda text: text.replace("KVM_MEM_MAX_NR_PAGES", "(1UL << 20)", 1))
+    assert not made.fresh
+    assert made.record["checked"] is None
+    changed = {name for name, when in objects(folder).items() if before[name] != when}
+    assert changed == {"inside.o", "whole.o", "kernel.o"}
+
+
+def test_a_tree_is_only_read(copy: Copy, folder: Path) -> None:
+    copy.change(str)
+    before = {path: path.stat().st_mtime_ns for path in copy.path.rglob("*") if not path.is_symlink()}
+    built(copy.path, folder, Options())
+    assert {path: path.stat().st_mtime_ns for path in copy.path.rglob("*") if not path.is_symlink()} == before
+
+
+def test_a_compiler_error_is_told_with_file_and_line(copy: Copy, folder: Path) -> None:
+    line = copy.original[: copy.original.index("kvm->nr_memslot_pages -=")].count("\n") + 1
+    with pytest.raises(Unbuildable) as failure:
+        build(copy, folder, lambda text: text.replace("kvm->nr_memslot_pages -=", "kvm->nr_memslot_pgaes -="))
+    assert any(said.startswith(f"virt/kvm/kvm_main.c:{line}:") for said in failure.value.lines)
+    assert "nr_memslot_pgaes" in str(failure.value)
+    assert not build(copy, folder).fresh
+
+
+def test_a_function_that_nobody_declares_is_an_error(copy: Copy, folder: Path) -> None:
+    with pytest.raises(Unbuildable, match="kvm_never_declared"):
+        build(copy, folder, lambda text: text.replace("synchronize_srcu_expedited(", "kvm_never_declared("))
+
+
+def test_a_helper_new_to_the_shims_is_named_with_its_caller_and_line(copy: Copy, folder: Path) -> None:
+    def changed(text: str) -> str:
+        return text.replace("static void kvm_swap_active", "int new_helper(int);\nstatic void kvm_swap_active").replace(
+            "synchronize_srcu_expedited(&kvm->srcu);", "synchronize_srcu_expedited(&kvm->srcu); new_helper(1);"
+        )
+
+    made = build(copy, folder, changed)
+    line = changed(copy.original)[: changed(copy.original).index("new_helper(1)")].count("\n") + 1
+    assert made.unresolved == {"new_helper": [f"kvm_swap_active_memslots (virt/kvm/kvm_main.c:{line})"]}
+
+
+def test_a_case_that_gets_to_such_a_helper_ends_with_its_name(copy: Copy, folder: Path) -> None:
+    test_a_helper_new_to_the_shims_is_named_with_its_caller_and_line(copy, folder)
+    outcome = TreeSerial("tree-serial", built_in(folder)).apply(parse_case(CREATE).case)
+    assert outcome.ended == "crashed"
+    assert any("new_helper" in event.detail for event in outcome.mishaps or ())
+
+
+def test_a_list_ioctl_is_read_off_the_trees_header(tmp_path: Path) -> None:
+    for name in ("linux-6.1-naive", "linux-6.1-atomic"):
+        tree = Path(os.environ.get("SAMESLOTS_TREES", "")) / name
+        if not tree.is_dir():
+            pytest.skip(f"there is no {name}: a tree with the patch in examples/")
+        made = built(tree, tmp_path / name, Options())
+        facts: Built = built_in(tmp_path / name)
+        assert made.list_ioctl == facts.list_ioctl == 0x4008AE49

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What counts as a kernel tree, and which tools are needed."""
+
+from pathlib import Path
+
+import pytest
+
+from engines.tree.source import source_at
+from engines.tree.tools import Unbuildable, run, tools
+from memslots.errors import BadInput, Missing
+
+FILES = ("Makefile", "Kconfig", "virt/kvm/kvm_main.c", "arch/x86/kvm/Kconfig", "include/linux/kvm_host.h")
+
+
+def plain_tree(folder: Path) -> Path:
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 192\nEXTRAVERSION = -rc1\nNAME = x\n")
+    return folder
+
+
+def test_a_tree_says_its_version(tmp_path: Path) -> None:
+    assert source_at(plain_tree(tmp_path)).version == "6.1.192-rc1"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_that_lacks_something_is_no_tree(name: str, tmp_path: Path) -> None:
+    (plain_tree(tmp_path) / name).unlink()
+    with pytest.raises(BadInput, match=f"no Linux source tree: there is no {name}"):
+        source_at(tmp_path)
+
+
+@pytest.mark.parametrize(("program", "package"), [("gcc", "gcc"), ("ld", "binutils"), ("objdump", "binutils")])
+def test_a_missing_program_is_named_with_its_package(
+    program: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gcc", "ld", "nm", "objcopy", "objdump", "addr2line"):
+        if name != program:
+            (tmp_path / name).write_text("#!/bin/sh\n")
+            (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", "gcc")
+    with pytest.raises(Missing, match=f"{program} is not here: apt-get install {package}"):
+        tools()
+
+
+def test_without_gcc_clang_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("clang", "ld", "nm", "objcopy", "objdump", "addr2line"):
+        (tmp_path / name).write_text("#!/bin/sh\necho Debian clang version 14\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert tools().cc == "clang"
+    assert tools().clang
+
+
+def test_a_failure_is_told_by_the_lines_that_say_error() -> None:
+    script = "echo 'In file included from a.c:' >&2; echo 'a.c:3:5: error: no such member' >&2; exit 1"
+    with pytest.raises(Unbuildable) as failure:
+        run(["sh", "-c", script], "a.c")
+    assert str(failure.value) == "a.c: a.c:3:5: error: no such member"
+    assert failure.value.lines == ("a.c:3:5: error: no such member",)
+
+
+def test_a_failure_without_a_word_is_told_by_its_exit_code() -> None:
+    with pytest.raises(Unbuildable, match="objcopy: exit code 7"):
+        run(["sh", "-c", "exit 7"], "objcopy")
