@@ -24,6 +24,9 @@ def main() -> NoReturn:
             search,
             tree_check,
             tree_command,
+            tree_compare,
+            tree_coverage,
+            tree_watch,
             witness_command,
         )
         from fuzz.cli import main as run

@@ -7,7 +7,8 @@ import click
 
 from engines.tree.built import Built
 from fuzz.cli import MISMATCH, NOTHING_NEW
-from fuzz.model_check import SECONDS, Checked, check_and_note, difference_text
+from fuzz.difference import difference_text
+from fuzz.model_check import HEAD, SECONDS, Checked, check_and_note
 from fuzz.progress import Progress
 from fuzz.uncovered import uncovered_lines
 
@@ -34,7 +35,7 @@ def checked_lines(built: Built, found: Checked) -> Iterator[str]:
     compared = f"{found.requests:,} requests in {found.cases:,} cases, seed {found.seed}"
     if found.difference is not None:
         yield f"Linux {built.release} and serial part after {compared}; the smallest case that shows it:"
-        yield difference_text(found.difference).rstrip()
+        yield difference_text(found.difference, HEAD).rstrip()
         return
     yield f"Linux {built.release} agrees with serial in every field of the outcome: {compared}."
     yield from uncovered_lines(built)

@@ -29,6 +29,7 @@ from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.trial import Trial, policy_for
+from fuzz.uncovered import uncovered_by
 from fuzz.where import engines_of, guest_option
 from fuzz.written import write
 from memslots.errors import BadInput, Unfit
@@ -129,12 +130,20 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
 
 @cli.command()
 @click.argument("paths", type=PATH, nargs=-1, required=True)
+@click.option("--engine", "only", type=ENGINE, multiple=True, help="These alone.  [default: those that a file names]")
 @reference_option
 @policy_option
 @disposable_option
 @guest_option
 @click.option("--junit", type=PATH, help="Write the result as JUnit XML.")
-def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | None, junit: Path | None) -> int:
+def replay(
+    paths: tuple[Path, ...],
+    only: tuple[str, ...],
+    reference: str,
+    policy: str,
+    guest: str | None,
+    junit: Path | None,
+) -> int:
     """Check that case files (or folders of them) come out as their expect lines say.
 
     A file that an engine cannot be given, as a kernel cannot be given faults, is named and left out.
@@ -148,7 +157,7 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | No
         for path in case_paths(paths):
             found: list[str] = []
             try:
-                for surprise in surprises(path, read_named(path), reference, Policy(policy), engines):
+                for surprise in surprises(path, read_named(path), reference, Policy(policy), engines, only):
                     found.append(surprise)
                     click.echo(f"{path}: {surprise}")
                 results.append(Replayed(str(path), tuple(found)))
@@ -171,6 +180,9 @@ def replay(paths: tuple[Path, ...], reference: str, policy: str, guest: str | No
     if left_out:
         summary += f"; {left_out} left out, for an engine cannot be given them"
     click.echo(f"{summary}, then interrupted" if interrupted else summary)
+    if not errors and not differing:
+        for line in uncovered_by(*only, reference):
+            click.echo(line)
     if interrupted:
         return INTERRUPTED
     return BAD_INPUT if errors else MISMATCH if differing else NOTHING_NEW

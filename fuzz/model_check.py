@@ -10,42 +10,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import NamedTuple
 
 from engines.simulated.engines import Serial
-from engines.simulated.objects import written
 from engines.tree.built import Built, note
 from engines.tree.engine import TreeList, TreeSerial
 from fuzz.calibration import drawn_sequence
 from fuzz.choices import drawn_choices
+from fuzz.difference import Difference, difference_on, difference_text, smallest_of
 from fuzz.grammar import case_of
 from memslots.case import Case
-from memslots.casefile import case_file
-from memslots.errors import BadCase, Unfit
 from memslots.machine import Machine
-from memslots.outcome import Event, Outcome
 from memslots.region import Region
-from memslots.slot import Slot
-from memslots.textwriter import text_of
-from reducers.reduce import reduced
 
 SECONDS = 2.0
+NAMES = ("serial", "the tree")
+HEAD = "The kernel tree and serial part here, each entry being a request of its own."
 _SEQUENCE_OF = 4
 """One case in so many is a long sequence with values at limits; the others are short and have faults."""
+_SHORT = 16
 _LOOK_EVERY = 16
-
-
-class Difference(NamedTuple):
-    """A case on which tree and model part, and in which fields of the outcome."""
-
-    case: Case
-    fields: tuple[str, ...]
-    expected: Outcome
-    got: Outcome
-
-    def words(self) -> list[str]:
-        """What each of the two says, a line a field."""
-        return [f"{name}: serial {_of(self.expected, name)}, the tree {_of(self.got, name)}" for name in self.fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +52,7 @@ class Checked:
             "seed": self.seed,
             "seconds": round(self.seconds, 1),
             "strict": self.strict,
-            "difference": None if found is None else {"case": difference_text(found), "says": found.words()},
+            "difference": None if found is None else {"case": difference_text(found, HEAD), "says": found.words()},
         }
 
 
@@ -130,31 +113,14 @@ class _Check:
         """The fields that differ, or None. What is no case differs in nothing."""
         going = not (case.given or case.faults or case.nent is not None)
         self.cases += 1
-        try:
-            expected = self._models[going].apply(case)._replace(published=None)
-            got = self._trees[going].apply(case)
-        except Unfit as unfit:
-            return _refused_given(case, unfit)
-        except BadCase:
-            return None
-        self.requests += len(case.given) + len(expected.entry_errnos or ())
-        fields = tuple(name for name in Outcome._fields if getattr(expected, name) != getattr(got, name))
-        return Difference(case, fields, expected, got) if fields else None
+        self.requests += len(case.given) + len(case.apply)
+        # What readers see on the way is there where events are asked for, and is much in a long sequence.
+        record = len(case.apply) <= _SHORT
+        return difference_on(case, self._models[going], self._trees[going], NAMES, record=record)
 
     def smallest(self, difference: Difference) -> Difference:
         """The fewest and plainest requests that make the first of these fields differ."""
-
-        def still(case: Case) -> bool:
-            found = self.compare(case)
-            return found is not None and difference.fields[0] in found.fields
-
-        return self.compare(reduced(difference.case, still).case) or difference
-
-
-def _refused_given(case: Case, unfit: Unfit) -> Difference:
-    """The difference where the tree does not even take what the model accepts."""
-    nothing = Outcome("unknown", (), (), kind=str(unfit))
-    return Difference(case, ("kind",), nothing._replace(kind="takes what is given"), nothing)
+        return smallest_of(difference, self.compare)
 
 
 def refuses_unknown_flags(built: Built) -> bool:
@@ -164,29 +130,3 @@ def refuses_unknown_flags(built: Built) -> bool:
     put = Region(0, 0, 0, built.vm.page_size, 1 << 32)
     outcome = TreeList("tree", built).apply(Case((put,), machine=built.vm, header_flags=1 << 31))
     return outcome.ended == "returned" and bool(outcome.errno) and outcome.active == outcome.before
-
-
-def difference_text(difference: Difference) -> str:
-    """The case file of a difference."""
-    head = "The kernel tree and serial part here, each entry being a request of its own."
-    return text_of(case_file(difference.case, [], comment="\n".join((head, *difference.words()))))
-
-
-def _of(outcome: Outcome, name: str) -> str:
-    value: object = getattr(outcome, name)
-    match name:
-        case "active" | "inactive" | "before" | "at_first_refusal" if value is not None:
-            assert isinstance(value, tuple)
-            return " ".join(_slot_words(slot) for slots in value for slot in slots) or "no slots"
-        case "mishaps" | "events" if value is not None:
-            assert isinstance(value, tuple)
-            return ", ".join(_event_words(event) for event in value) or "none"
-    return str(value)
-
-
-def _slot_words(slot: Slot) -> str:
-    return f"{written(slot)} hva={slot.userspace_addr:#x} flags={slot.flags:#x}"
-
-
-def _event_words(event: Event) -> str:
-    return " ".join(filter(None, (event.kind, f"at {event.entry}", event.change.name, event.detail)))

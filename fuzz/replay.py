@@ -76,15 +76,21 @@ def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
 
 
 def surprises(
-    path: Path, file: CaseFile, reference_name: str, policy: Policy, engines: Engines = HERE
+    path: Path,
+    file: CaseFile,
+    reference_name: str,
+    policy: Policy,
+    engines: Engines = HERE,
+    only: tuple[str, ...] = (),
 ) -> Iterator[str]:
     """One line for each way in which the case does not come out as its file says.
 
-    Every engine that the file names is run, had from `engines`, and rfc-v1 if it names none beside the reference.
+    Every engine that the file names is run, had from `engines`, and rfc-v1 if it names none beside the reference; or
+    `only` these, named there or not.
     Raises BadInput, and in the end Unfit, where one of them cannot be given the case.
     """
     expectations = expected_engines(path, file)
-    named = [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
+    named = only or [name for name in expectations if name != reference_name] or [DEFAULT_ENGINE]
     try:
         if reference_name in expectations:
             outcome = engine_named(reference_name).apply(file.case)

@@ -21,6 +21,7 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.git_bisect import bisected
 from fuzz.record import buckets_on_record
 from fuzz.replay import case_paths, located
 from fuzz.statistics import statistics_of
@@ -48,6 +49,7 @@ from reducers.reduce import reduced
 @click.option("--seeds", type=PATH, multiple=True, help="atheris: case files, or folders of them, to start from.")
 @click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
 @guest_option
+@click.option("--git-bisect", is_flag=True, help="For git bisect run: build tree:DIR again, exit 125 if it fails.")
 @click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
 def fuzz(
     engine: str,
@@ -62,6 +64,7 @@ def fuzz(
     seeds: tuple[Path, ...],
     mutator: bool,
     guest: str | None,
+    git_bisect: bool,
     stats: bool,
 ) -> int:
     """Run a campaign: try lists, reduce and keep what mismatches, end with a table.
@@ -78,15 +81,19 @@ def fuzz(
         return NOTHING_NEW
     if seconds is None and runs is None:
         seconds = 60.0
-    # What is missing is said here, not by a worker.
-    check(guest)
-    for name in (reference,) if guest is not None else (engine, reference):
-        machine_of_engine(name)
-    case_paths(seeds)  # what is no file is said before anything is started
-    on_record = buckets_on_record(engine, record) if record else None
-    plan = Plan(backend, engine, reference, policy, out, drawn, seconds, runs, mutator, seeds, guest)
-    new, interrupted = run_campaign(plan, on_record)
-    return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
+
+    def campaign(folder: Path) -> int:
+        # What is missing is said here, not by a worker.
+        check(guest)
+        for name in (reference,) if guest is not None else (engine, reference):
+            machine_of_engine(name)
+        case_paths(seeds)  # what is no file is said before anything is started
+        on_record = buckets_on_record(engine, record) if record else None
+        plan = Plan(backend, engine, reference, policy, folder, drawn, seconds, runs, mutator, seeds, guest)
+        new, interrupted = run_campaign(plan, on_record)
+        return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
+
+    return bisected(engine, out, campaign) if git_bisect else campaign(out)
 
 
 @cli.command(name="reduce")

@@ -10,7 +10,7 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
 from fuzz.checked_aloud import check_aloud
-from fuzz.cli import NOTHING_NEW, PATH, cli
+from fuzz.cli import MISMATCH, NOTHING_NEW, PATH, cli
 from memslots.errors import BadInput
 
 
@@ -43,8 +43,18 @@ def build(path: Path, out: Path | None, asan: bool, coverage: bool, x86: bool, l
         raise BadInput(f"{error.filename or folder}: {error.strerror}: the tree cannot be built") from None
     for line in summary(made):
         click.echo(line)
-    # What was checked when it was made is not checked again.
-    return NOTHING_NEW if made.record["checked"] else check_aloud(built_in(folder))
+    return checked_before(made) if made.record["checked"] else check_aloud(built_in(folder))
+
+
+def checked_before(made: Build) -> int:
+    """What the model check has found when this very library was made: an exit code."""
+    checked = made.record["checked"]
+    assert isinstance(checked, dict)
+    if not checked["difference"]:
+        return NOTHING_NEW
+    click.echo("It does not agree with serial, as the model check has found when it was made:")
+    click.echo(checked["difference"]["case"].rstrip())
+    return MISMATCH
 
 
 def summary(made: Build) -> list[str]:

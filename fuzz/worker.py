@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engines.protocol import Engines
     from fuzz.campaign import Campaign
+    from memslots.case import Case
     from memslots.machine import Machine
 
 _OURS = "SAMESLOTS_WORKER"
@@ -93,6 +96,25 @@ def _machine(options: argparse.Namespace, engines: "Engines") -> "Machine | None
     return engines.machine(options.engine) or machine_of_engine(options.reference)
 
 
+def _fitting(options: argparse.Namespace) -> "Callable[[Case], Case]":
+    """Puts a drawn case on the machine that a kernel tree is compiled for; its max_gfn can be any."""
+    from dataclasses import replace
+
+    from engines.catalogue import build_named
+
+    builds = [each for name in (options.engine, options.reference) if (each := build_named(name)) is not None]
+    if not builds:
+        return lambda case: case
+    own = builds[0].vm
+
+    def fitting(case: "Case") -> "Case":
+        if case.machine.address_spaces > own.address_spaces or case.machine.readonly > own.readonly:
+            return case  # what is given need not be accepted there: it is left out by name
+        return replace(case, machine=replace(own, max_gfn=case.machine.max_gfn))
+
+    return fitting
+
+
 def _random(options: argparse.Namespace) -> None:
     from random import Random
 
@@ -104,10 +126,18 @@ def _random(options: argparse.Namespace) -> None:
         campaign = _campaign(options, engines)
         machine = _machine(options, engines)
         limits = _Limits(options)
+        fitting = _fitting(options)
+        # What is done in another process is done for several cases at once.
+        look_ahead = getattr(campaign.trial.engine, "look_ahead", None)
+        at_once = _LOOK_EVERY if look_ahead is not None else 1
         choices = drawn(Random(options.seed))
         try:
             while not limits.reached(campaign.trials):
-                campaign.observe(case_of(next(choices), machine))
+                cases = [fitting(case_of(next(choices), machine)) for _ in range(at_once)]
+                if look_ahead is not None:
+                    look_ahead(cases)
+                for case in cases[: max(options.runs - campaign.trials, 0)]:
+                    campaign.observe(case)
         finally:
             campaign.flush()
 
@@ -127,7 +157,7 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     import atheris
 
     from fuzz.choices import MOST_BYTES, choices_from_bytes
-    from fuzz.features import COUNTERS, Features
+    from fuzz.features import BLOCKS, COUNTERS, Features, NewBlocks
     from fuzz.grammar import case_of
     from fuzz.where import engines_in
 
@@ -137,14 +167,22 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     machine = _machine(options, engines)
     features = Features()
     counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
+    # A kernel tree's own code tells which of its basic blocks a case has run.
+    ran = getattr(campaign.trial.engine, "ran", None)
+    new_blocks = NewBlocks()
+    blocks = [atheris._reserve_counter() for _ in range(BLOCKS)] if ran and ran() else []
     limits = _Limits(options)
+    fitting = _fitting(options)
 
     def test_one_input(data: bytes) -> None:
-        case = case_of(choices_from_bytes(data), machine)
+        case = fitting(case_of(choices_from_bytes(data), machine))
         verdict = campaign.observe(case)
         if verdict is not None:
             for feature in features.of(case, verdict.reference, verdict.outcome):
                 atheris._trace_branch(counters[feature])
+            if ran is not None and blocks:
+                for block in new_blocks.of(ran()):
+                    atheris._trace_branch(blocks[block])
         if limits.reached(campaign.trials):
             campaign.flush()
             # libFuzzer would say goodbye without unwinding; so do we, with all written down.

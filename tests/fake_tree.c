@@ -252,7 +252,7 @@ static int set_region(const struct memslot_request *r)
 			publish(as, t);
 		return -EINVAL;
 	}
-	new = (struct memslot_slot){ base, n, hva, r->flags, id, as, 7, objects++ };
+	new = (struct memslot_slot){ base, n, hva, r->flags, id, as, r->flags & 1 ? 7 | 16 : 7, objects++ };
 	if (change == DELETE) {
 		pages -= old->npages;
 		memmove(old, old + 1, (--t->n - at) * sizeof(*old));
@@ -279,6 +279,13 @@ static int goes_away(struct memslot_slot *old, const struct table *t)
 	return 1;
 }
 
+static int odd_form(const struct memslot_request *r)
+{
+	static const msu8 zeros[sizeof(r->padding)];
+
+	return r->invalidate_slot > 1 || memcmp(r->padding, zeros, sizeof(zeros));
+}
+
 /* All or nothing; readers see each address space with what goes INVALID, and then as it is in the end, one space right after the other. */
 static int set_list(const struct memslot_case *c, const struct memslot_request *r)
 {
@@ -291,11 +298,13 @@ static int set_list(const struct memslot_case *c, const struct memslot_request *
 		return -EFAULT;
 	if (c->header_flags)
 		return -EINVAL;
+	if (c->nent > 2 * 32767)
+		return -E2BIG;
 	memcpy(saved, active, sizeof(active));
 	memcpy(generations, generation, sizeof(generation));
 	quiet = 1;
 	for (i = 0; i < c->nent && !err && !res.ended; i++)
-		err = set_region(i < c->napply ? &r[i] : &zero);
+		err = i < c->napply && odd_form(&r[i]) ? -EINVAL : set_region(i < c->napply ? &r[i] : &zero);
 	quiet = 0;
 	memcpy(generation, generations, sizeof(generation));
 	if (res.ended)

@@ -35,6 +35,10 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/where.py",
         "fuzz/enumerate_command.py",
         "fuzz/tree_check.py",
+        "fuzz/tree_compare.py",
+        "fuzz/tree_coverage.py",
+        "fuzz/tree_watch.py",
+        "fuzz/git_bisect.py",
         "fuzz/checked_aloud.py",
     ),
     "rich": (

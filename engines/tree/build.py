@@ -8,6 +8,7 @@ from pathlib import Path
 from engines.tree.digests import Steps
 from engines.tree.flags import Options, environment, kernel_flags
 from engines.tree.generated import autoconf, bounds, headers, write
+from engines.tree.library import ABI
 from engines.tree.link import LIBRARY, linked
 from engines.tree.objects import compiled, units
 from engines.tree.sites import write_sites
@@ -16,8 +17,6 @@ from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 
 RECORD = "build.json"
-ABI = 1
-"""MEMSLOT_ABI of shim/memslot_abi.h."""
 
 
 @dataclass(frozen=True, slots=True)

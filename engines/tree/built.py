@@ -3,13 +3,17 @@
 
 import json
 import os
+from array import array
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct, error
 from typing import Any
 
-from engines.tree.build import ABI, RECORD
+from engines.tree.build import RECORD
+from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
+from engines.tree.sites import FILE as SITES
 from memslots.errors import BadInput, Missing
 from memslots.machine import Machine, machine_of
 
@@ -49,6 +53,19 @@ class Built:
     def vm(self) -> Machine:
         """What its VMs are like, as cases say it."""
         return machine_of(_PROFILES.get(self.machine["address_spaces"], "linux-6.1"), self.machine)
+
+    @property
+    def site_offsets(self) -> "array[int]":
+        """Where in the library each basic block reports itself, in the order of their counters."""
+        numbers = array("I")
+        with suppress(FileNotFoundError):
+            numbers.frombytes((self.folder / SITES).read_bytes())
+        return numbers
+
+    @property
+    def sites(self) -> int:
+        """How many basic blocks are counted: none but with --coverage."""
+        return len(self.site_offsets) if "coverage" in self.options else 0
 
     @property
     def library(self) -> Path:

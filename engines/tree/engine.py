@@ -2,12 +2,14 @@
 """The engines of a build: `tree:DIR`, its list ioctl where it has one, and `tree-serial:DIR`, its single one."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from errno import errorcode
 from functools import cache
 from pathlib import Path
 
 from engines.simulated.boot import at_rest
 from engines.tree.built import Built, built_in
+from engines.tree.library import MOST_AT_ONCE
 from engines.tree.outcome import PAGE_SIZE, AskedFor, Seen, outcome_of, read
 from engines.tree.packing import WANT_EVENTS, WANT_PUBLISHED, How, packed, tried
 from engines.tree.records import NONE, Ended
@@ -38,6 +40,14 @@ class TreeList:
         self.built = built
         self._called = Called(built, worker or _worker_of(built))
 
+    def ran(self) -> bytes:
+        """How often each basic block was run by the last case, where the build counts them."""
+        return self._called.ran()
+
+    def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Get ready what `apply` is about to be asked: together, cases take a fraction of their time."""
+        self._called.look_ahead(cases, How.LIST, WANT_PUBLISHED)
+
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
         want = WANT_PUBLISHED | (WANT_EVENTS if record else 0)
@@ -50,16 +60,25 @@ class TreeList:
 class TreeSerial:
     """KVM_SET_USER_MEMORY_REGION of a kernel tree, entry after entry, stopping at the first refusal.
 
-    With `keep_going` it goes on after refusals. What it publishes is there where events are asked for, as of `serial`.
+    With `keep_going` it goes on after refusals. What it publishes, and what its objects lack, is there where events
+    are asked for, as of `serial`.
     """
 
-    shows = _FACETS - {"published"}
+    shows = _FACETS - {"published", "incomplete"}
 
     def __init__(self, name: str, built: Built, worker: Worker | None = None, *, keep_going: bool = False) -> None:
         self.name = name
         self.built = built
         self.keep_going = keep_going
         self._called = Called(built, worker or _worker_of(built))
+
+    def ran(self) -> bytes:
+        """How often each basic block was run by the last case, where the build counts them."""
+        return self._called.ran()
+
+    def look_ahead(self, cases: Sequence[Case]) -> None:
+        """Get ready what `apply` is about to be asked: together, cases take a fraction of their time."""
+        self._called.look_ahead(cases, How.KEEP_GOING if self.keep_going else How.SERIAL, 0)
 
     def apply(self, case: Case, *, record: bool = False) -> Outcome:
         """What becomes of `case`. Raises Unfit, Missing."""
@@ -76,13 +95,20 @@ class Called:
     def __init__(self, built: Built, worker: Worker) -> None:
         self._built = built
         self._worker = worker
+        self._sites = built.sites
+        # The case itself is kept, or another could come to its place in memory.
+        self._ahead: dict[tuple[int, How, int], tuple[Case, bytes]] = {}
         self.lines = SourceLines(built.library)
+
+    def ran(self) -> bytes:
+        """How often each basic block of a build with --coverage was run by the last case; nothing of another build."""
+        return self._worker.ran(self._sites)
 
     def seen(self, case: Case, how: How, want: int) -> Seen | Gone:
         """What comes of a case, or how the process that applied it went. Raises Unfit, RefusedGiven, Missing."""
         self._fits(case)
         try:
-            raw = self._worker.apply(packed(case, how, want))
+            raw = self._taken(case, how, want) or self._worker.apply(packed(case, how, want))
         except Gone as gone:
             at_rest(case)
             return gone
@@ -93,6 +119,25 @@ class Called:
             how_so = Ended(result.ended).name.lower() if result.ended else errorcode.get(-result.value, "?")
             raise RefusedHere(result.refused_given, how_so)
         return seen
+
+    def look_ahead(self, cases: Sequence[Case], how: How, want: int) -> None:
+        """Apply cases that somebody is about to ask for, those very objects. What went before is forgotten."""
+        fitting: list[Case] = []
+        ready: list[bytes] = []
+        for case in cases[:MOST_AT_ONCE]:
+            with suppress(Unfit):
+                self._fits(case)
+                ready.append(packed(case, how, want))
+                fitting.append(case)
+        results = self._worker.apply_all(ready)
+        self._ahead = {
+            (id(case), how, want): (case, raw) for case, raw in zip(fitting, results, strict=True) if raw is not None
+        }
+
+    def _taken(self, case: Case, how: How, want: int) -> bytes | None:
+        """The result that was looked ahead for."""
+        _, raw = self._ahead.pop((id(case), how, want), (case, None))
+        return raw
 
     def _fits(self, case: Case) -> None:
         for name, value in self._built.machine.items():
@@ -126,11 +171,14 @@ def _of_gone(case: Case, gone: Gone) -> Outcome:
     return Outcome(ended, UNSEEN, at_rest(case).walk, mishaps=mishaps, events=mishaps, page_size=PAGE_SIZE)
 
 
+def engine_of(name: str, built: Built, worker: Worker | None = None) -> TreeList | TreeSerial:
+    """The list ioctl of a build where it has one, else its single one. `worker`: a process of its own."""
+    return (TreeList if built.list_ioctl else TreeSerial)(name, built, worker)
+
+
 def tree_engine(where: str) -> TreeList | TreeSerial:
-    """`tree:DIR`: the list ioctl where the build has one, else its single one. Raises BadInput, Missing."""
-    built = built_in(Path(where))
-    name = f"{LIST}:{where}"
-    return TreeList(name, built) if built.list_ioctl else TreeSerial(name, built)
+    """`tree:DIR`. Raises BadInput, Missing."""
+    return engine_of(f"{LIST}:{where}", built_in(Path(where)))
 
 
 def tree_serial_engine(where: str) -> TreeSerial:

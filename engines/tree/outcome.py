@@ -29,13 +29,19 @@ from engines.tree.records import (
 from memslots.case import FAULT_KINDS
 from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.slot import Slot, SlotSet, SlotSets
-from memslots.uapi import KVM_MEMSLOT_INVALID
+from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
 
 PAGE_SIZE = 4096
 UNRESOLVED = "unresolved-helper"
 """The kind of a crash that is none of the tree's: it calls something that the shim has no idea of."""
-CORRUPT = Shape.NOT_IN_ALL | Shape.TWICE | Shape.DISORDER | Shape.WRONG_SPACE | Shape.ENDLESS | Shape.COLOURS
-DANGLING = Shape.FREED | Shape.BITMAP_FREED
+# Plain numbers: to combine flags of an enum takes longer than all else here.
+_SLOTS_LOCK, _SLOTS_ARCH_LOCK = int(Locks.SLOTS_LOCK), int(Locks.SLOTS_ARCH_LOCK)
+_INDEXES, _HAS_BITMAP = 7, 16
+"""enum memslot_where."""
+_RETURNED = int(Ended.RETURNED)
+_SETS_DIFFER = int(Shape.SETS_DIFFER)
+CORRUPT = int(Shape.NOT_IN_ALL | Shape.TWICE | Shape.DISORDER | Shape.WRONG_SPACE | Shape.ENDLESS | Shape.COLOURS)
+DANGLING = int(Shape.FREED | Shape.BITMAP_FREED)
 _OOPS_KINDS = (None, "null-dereference", "use-after-free", None)
 _DAMAGE = {
     Damage.USE_AFTER_FREE: "use-after-free",
@@ -74,6 +80,8 @@ class Seen(NamedTuple):
     published_in: list[int]
     """The address space of each publication."""
     generations: tuple[int, ...]
+    incomplete: int
+    """Objects in a set that lack an index of it, or a dirty bitmap though they log."""
     records: list[Record]
 
 
@@ -86,6 +94,8 @@ def read(raw: bytes, ngiven: int) -> Seen:
     sets: dict[int, list[SlotSet]] = {}
     published_in: list[int] = []
     generations: list[int] = []
+    looked_at: set[bytes] = set()
+    lacking: set[int] = set()
     new = tuple.__new__
     for what, as_id, first, n, generation, _, _ in SNAPSHOT.iter_unpack(
         raw[result.snapshots : result.snapshots + result.nsnapshots * SNAPSHOT.size]
@@ -107,6 +117,15 @@ def read(raw: bytes, ngiven: int) -> Seen:
             published_in.append(as_id)
         elif what == What.ACTIVE:
             generations.append(generation)
+        if what >= What.ACTIVE and bare and bare not in looked_at:
+            looked_at.add(bare)
+            lacking.update(
+                [
+                    number
+                    for _, _, _, flags, _, _, where, number in SLOT.iter_unpack(bare)
+                    if where & _INDEXES != _INDEXES or (flags & KVM_MEM_LOG_DIRTY_PAGES and not where & _HAS_BITMAP)
+                ]
+            )
     records = [
         Record._make(fields)
         for fields in EVENT.iter_unpack(raw[result.events : result.events + result.nevents * EVENT.size])
@@ -117,6 +136,7 @@ def read(raw: bytes, ngiven: int) -> Seen:
         sets,
         published_in,
         tuple(generations),
+        len(lacking),
         records,
     )
 
@@ -124,7 +144,7 @@ def read(raw: bytes, ngiven: int) -> Seen:
 def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: bool, published: bool) -> Outcome:
     """The outcome; of entries one after the other if somebody can say what they asked for, else of a list."""
     result, errnos = seen.result, seen.errnos
-    returned = result.ended == Ended.RETURNED
+    returned = result.ended == _RETURNED
     active, inactive = _sets(seen, What.ACTIVE), _sets(seen, What.INACTIVE)
     value: int | None = None
     errno: int | None = None
@@ -138,10 +158,10 @@ def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: 
             value, errno, entry_errnos = -1 if first else 0, first, errnos
     elif returned:
         value, errno = (-1, -result.value) if result.value < 0 else (result.value, 0)
-    kind = _kind(result)
+    ended, kind = ("returned", None) if returned else (_ended(result), _kind(result))
     mishaps = _mishaps(seen, asked_for, kind, place) if seen.records or (asked_for and errno) else ()
     return Outcome(
-        _ended(result),
+        ended,
         active,
         _sets(seen, What.BEFORE),
         kind,
@@ -151,19 +171,20 @@ def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: 
         at_first_refusal,
         active if inactive == active else inactive,
         seen.generations,
-        bool(result.locks & Locks.SLOTS_LOCK),
-        bool(result.locks & Locks.SLOTS_ARCH_LOCK),
+        bool(result.locks & _SLOTS_LOCK),
+        bool(result.locks & _SLOTS_ARCH_LOCK),
         result.nr_memslot_pages,
         _damage(result),
         bool(result.shape & DANGLING),
         _corrupt(result, active == inactive),
         result.leaked_slots + result.leaked_bitmaps + result.leaked_other,
-        bool(result.warned) or any(each.kind in _WARNS for each in seen.records),
+        result.warned != 0 or any(each.kind in _WARNS for each in seen.records),
         result.publications,
         mishaps,
         _events(seen, asked_for, kind, place) if record else None,
         _published(seen) if published else None,
         PAGE_SIZE,
+        seen.incomplete if published else None,
     )
 
 
@@ -182,8 +203,6 @@ def _published(seen: Seen) -> tuple[Publication, ...] | None:
 
 def _ended(result: Result) -> str:
     match result.ended:
-        case Ended.RETURNED:
-            return "returned"
         case Ended.DEADLOCK:
             return "hung"
         case Ended.LOOP:
@@ -213,7 +232,7 @@ def _damage(result: Result) -> tuple[str, ...]:
 
 def _corrupt(result: Result, alike: bool) -> bool:
     """Whether the indexes of a set contradict one another, or the sets hold different objects that look alike."""
-    return bool(result.shape & CORRUPT or (result.shape & Shape.SETS_DIFFER and alike))
+    return bool(result.shape & CORRUPT or (result.shape & _SETS_DIFFER and alike))
 
 
 # -- events ------------------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ code may do reaches whoever asks. It ends when its standard input does.
 
     python -m engines.tree.serving LIBRARY MEMORY [LAYOUT]
 
-A byte comes for each case that lies in the shared memory (its descriptor is MEMORY); what goes back is `=` for a
-result, or `!` and a signal's number where the child has died of it. `+` says that a child waits, `?` that none ever
-will, with the reason behind it.
+A byte comes that says how many cases lie in the shared memory (its descriptor is MEMORY); what goes back is a `=` for
+each result, or `!` and a signal's number where the child has died of it. `+` says that a child waits, `?` that none
+ever will, with the reason behind it. Behind a case that harms its child, the rest of those with it are not applied.
 """
 
 import os
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from struct import Struct
 
-from engines.tree.library import CASE_ROOM, Library, NotUsable, Shared, end_with_parent
+from engines.tree.library import CASE_ROOM, RESULT_ROOM, RESULT_STRIDE, Library, NotUsable, Shared, end_with_parent
 from engines.tree.records import Damage, Ended
 
 READY, RESULT, DIED, UNUSABLE = b"+", b"=", b"!", b"?"
@@ -67,14 +67,19 @@ def _answer(library: Library, shared: Shared) -> None:
     except NotUsable as error:
         os.write(_TELL, UNUSABLE + str(error).encode())
         os._exit(_SPOILT)
+    sites = library.count_sites()
     os.write(_TELL, READY)
-    while os.read(_ASK, 1):
-        library.apply()
-        os.write(_TELL, RESULT)
-        _, ended, _, _, _, _, _, damage = _HEAD.unpack_from(shared.bytes, CASE_ROOM)
-        if ended not in _UNHARMED or damage & Damage.OUT_OF_BOUNDS:
-            # What was written where, nobody knows.
-            os._exit(_AGAIN)
+    while asked := os.read(_ASK, 1):
+        room = RESULT_ROOM if asked[0] == 1 else RESULT_STRIDE
+        for i in range(asked[0]):
+            library.apply(i, room)
+            if sites:
+                library.hand_over_sites()
+            os.write(_TELL, RESULT)
+            _, ended, _, _, _, _, _, damage = _HEAD.unpack_from(shared.bytes, CASE_ROOM + i * RESULT_STRIDE)
+            if ended not in _UNHARMED or damage & Damage.OUT_OF_BOUNDS:
+                # What was written where, nobody knows.
+                os._exit(_AGAIN)
     os._exit(0)
 
 

@@ -49,7 +49,7 @@ _SOURCE = """\
 #else
 #define HAS_READONLY IS_ENABLED(CONFIG_HAVE_KVM_READONLY_MEM)
 #endif
-#define SAY(name, value) asm volatile("\\n->" #name " %0" : : "i" ((unsigned long)(value)))
+#define SAY(name, value) asm volatile("\\n.ascii \\"->" #name " %0\\"" : : "i" ((unsigned long)(value)))
 void numbers(void);
 void numbers(void)
 {

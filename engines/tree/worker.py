@@ -5,11 +5,11 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from struct import Struct
 
-from engines.tree.library import CASE_ROOM, RESULT_ROOM, Shared
+from engines.tree.library import CASE_ROOM, CASE_STRIDE, MOST_AT_ONCE, RESULT_ROOM, RESULT_STRIDE, Shared
 from engines.tree.serving import DIED, READY, RESULT
 from memslots.errors import Missing, Unfit
 
@@ -56,7 +56,7 @@ class Worker:
         memory = self._shared.bytes
         memory[: len(case)] = case
         try:
-            os.write(self._ask, b"a")
+            os.write(self._ask, b"\1")
             self._heard(self._silent_seconds)
         except BrokenPipeError:
             self.close()
@@ -66,15 +66,53 @@ class Worker:
             raise Unfit(f"what the kernel does with this case takes {size} bytes, expected at most {RESULT_ROOM}")
         return memory[CASE_ROOM : CASE_ROOM + size]
 
-    def _heard(self, seconds: float, wanted: bytes = RESULT) -> None:
-        """Wait for this word. Raises Gone, Missing."""
+    def apply_all(self, cases: Sequence[bytes]) -> list[bytes | None]:
+        """The results of several cases, handed over together: a wait for the other process costs as much as a case.
+
+        None for those that have to be applied one by one: too long ones, and all behind one that does harm.
+        """
+        results: list[bytes | None] = [None] * len(cases)
+        if not cases or len(cases) > MOST_AT_ONCE or max(map(len, cases)) > CASE_STRIDE:
+            return results
+        if self._pid != os.getpid():
+            self._start()
+        assert self._shared is not None
+        memory = self._shared.bytes
+        for i, case in enumerate(cases):
+            memory[i * CASE_STRIDE : i * CASE_STRIDE + len(case)] = case
+        try:
+            os.write(self._ask, bytes([len(cases)]))
+            for i in range(len(cases)):
+                if not self._heard(self._silent_seconds, first=i == 0):
+                    break
+                begin = CASE_ROOM + i * RESULT_STRIDE
+                [size] = _SIZE.unpack_from(memory, begin)
+                results[i] = memory[begin : begin + size] if size <= RESULT_STRIDE else None
+        except (Gone, BrokenPipeError):
+            self.close()
+        return results
+
+    def ran(self, sites: int) -> bytes:
+        """How often each of the first so many basic blocks was run by the last case, up to 255 times."""
+        if self._shared is None:
+            return bytes(sites)
+        begin = CASE_ROOM + RESULT_ROOM
+        return self._shared.bytes[begin : begin + sites]
+
+    def _heard(self, seconds: float, wanted: bytes = RESULT, *, first: bool = True) -> bool:
+        """Wait for this word; False where a new child says that it waits, and `first` does not, that it is no news.
+
+        Raises Gone, Missing.
+        """
         poll, told = self._poll, self._told
         while poll.poll(seconds * 1000):
             word = os.read(told, 1)
             if word == wanted:
-                return
+                return True
             if word == READY:
-                continue
+                if first:
+                    continue
+                return False
             words = os.read(told, _MOST_WORDS)
             self.close()
             if word in (DIED, b""):

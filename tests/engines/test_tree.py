@@ -112,9 +112,6 @@ def test_a_sound_list_ioctl_agrees_with_serial(fake_tree: Builds) -> None:
     judged = 0
     while judged < 300:
         case = drawn_case(next(choices))
-        form = [region for region in case.apply if region.padding.strip(b"\0") or region.invalidate_slot > 1]
-        if case.entries != len(case.apply) or form:
-            continue  # what it makes of those is another test's
         try:
             verdict = trial.verdict(case)
         except Unfit:
@@ -287,3 +284,55 @@ def test_a_build_of_no_use_says_what_to_do(facts: str, message: str, tmp_path: P
 def test_a_library_of_no_use_says_why(define: str, why: str, fake_tree: Builds, case_of: CaseOf) -> None:
     with pytest.raises(Missing, match=why):
         engine_named(f"tree:{fake_tree(define)}").apply(case_of("apply slot=1 size=0"))
+
+
+# -- several cases at once ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serial", [False, True], ids=["list", "serial"])
+def test_looking_ahead_changes_no_outcome(serial: bool, alone: Callable[..., TreeList | TreeSerial]) -> None:
+    ahead, one_by_one = alone(serial=serial), alone(serial=serial)
+    choices = drawn(Random(11))
+    for _ in range(8):
+        cases = [drawn_case(next(choices), DEFAULT_MACHINE) for _ in range(32)]
+        ahead.look_ahead(cases)
+        assert len(ahead._called._ahead) > 24
+        assert [ahead.apply(case) for case in cases] == [one_by_one.apply(case) for case in cases]
+        assert not ahead._called._ahead
+
+
+@pytest.mark.parametrize("name", ["oopses", "overruns", "dies", "stays", "bugs"])
+def test_a_case_that_does_harm_costs_those_behind_it_nothing(
+    name: str, alone: Callable[..., TreeList | TreeSerial], case_of: CaseOf
+) -> None:
+    engine = alone(silent_seconds=0.5)
+    sound = [case_of(GIVEN, f"apply slot={i} gpa=0x100000 size=0x1000 hva=0x20000") for i in range(1, 5)]
+    expected = [engine.apply(case) for case in sound]
+    for _ in range(2):
+        odd_case = oddly(case_of, name)
+        engine.look_ahead([*sound[:2], odd_case, *sound[2:]])
+        outcomes = [engine.apply(case) for case in (*sound[:2], odd_case, *sound[2:])]
+        assert WRONG[name](outcomes.pop(2))
+        assert outcomes == expected
+
+
+def test_what_was_looked_ahead_for_is_not_taken_for_another_question(
+    alone: Callable[..., TreeList | TreeSerial], case_of: CaseOf
+) -> None:
+    engine = alone(serial=True)
+    case = case_of(GIVEN, "apply slot=0 size=0")
+    engine.look_ahead([case])
+    assert engine.apply(case, record=True).events
+    assert engine.apply(case).events is None
+
+
+def test_cases_that_do_not_fit_are_left_to_be_asked_for(
+    alone: Callable[..., TreeList | TreeSerial], case_of: CaseOf
+) -> None:
+    engine = alone()
+    unfit = case_of("machine linux-6.1 readonly=0", "apply slot=1 size=0")
+    long = Case(tuple(drawn_sequence(Random(1), DEFAULT_MACHINE)) * 20)
+    engine.look_ahead([unfit, long])
+    with pytest.raises(Unfit, match="readonly"):
+        engine.apply(unfit)
+    assert engine.apply(long).ended == "returned"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from engines.tree.built import built_in, facts_of
-from fuzz.model_check import checked, difference_text
+from fuzz.difference import difference_text
+from fuzz.model_check import HEAD, checked
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 Builds = Callable[..., Path]
@@ -33,7 +34,7 @@ def test_an_overlap_test_off_by_one_is_found_and_made_small(fake_tree: Builds) -
     assert found.difference is not None
     assert len(found.difference.case.apply) == 2
     assert "active" in found.difference.fields
-    assert "# errno: serial 17, the tree 0\n" in difference_text(found.difference)
+    assert "# errno: serial 17, the tree 0\n" in difference_text(found.difference, HEAD)
 
 
 def test_a_tree_without_a_list_ioctl_is_held_to_no_form(fake_tree: Builds) -> None:

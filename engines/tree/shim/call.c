@@ -128,8 +128,8 @@ static void begin(const struct memslot_case *c)
 	nslots = nerrnos = nrefusal = 0;
 }
 
-/* Whether all that is given was accepted. */
-static int give(const struct memslot_case *c, const struct memslot_request *requests)
+/* The first of what is given that is not accepted, or MEMSLOT_NONE. */
+static msu32 give(const struct memslot_case *c, const struct memslot_request *requests)
 {
 	msu32 i;
 
@@ -138,9 +138,9 @@ static int give(const struct memslot_case *c, const struct memslot_request *requ
 	for (i = 0; i < c->ngiven; i++) {
 		ms.ended = request(&requests[i]);
 		if (ms.ended || answer)
-			return 0;
+			return i;
 	}
-	return 1;
+	return MEMSLOT_NONE;
 }
 
 static void apply_serially(const struct memslot_case *c, const struct memslot_request *requests)
@@ -178,7 +178,8 @@ static void apply_as_list(const struct memslot_case *c, const struct memslot_req
 		ms.ended = call(cmd, ms_user_base());
 		ms_allow(0);
 	}
-	errnos[nerrnos++] = answer;
+	if (nerrnos < ERRNOS)
+		errnos[nerrnos++] = answer;
 }
 
 static msu32 __attribute__((noinline)) closed(void)
@@ -267,11 +268,11 @@ API long memslot_apply(const struct memslot_case *c, void *out, unsigned long ro
 {
 	const struct memslot_request *requests =
 		(const void *)((const struct memslot_fault *)(c + 1) + c->nfaults);
-	struct memslot_result r = { .refused_given = MEMSLOT_NONE, .closed = MEMSLOT_NONE };
+	struct memslot_result r = { .closed = MEMSLOT_NONE };
 
 	begin(c);
-	if (!give(c, requests)) {
-		r.refused_given = nerrnos - 1;
+	r.refused_given = give(c, requests);
+	if (r.refused_given != MEMSLOT_NONE) {
 		copy_active(before, MEMSLOT_BEFORE);
 	} else {
 		copy_active(before, MEMSLOT_BEFORE);

@@ -7,16 +7,23 @@
 #include <string.h>
 #include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 #include "shim.h"
 
 #define TICK_MS 5
+#ifdef MEMSLOT_ASAN
+#define PATIENCE 300	/* a report of ASan's takes some time, too */
+#else
+#define PATIENCE 100	/* half a second: what the longest dirty bitmap takes that is looked through once */
+#endif
+#define DEEPEST_STACK (1UL << 20)	/* what lies beyond is no stack of the kernel's */
 #define NULL_PAGE 65536UL
 #define FREED_TOP 0x6b6bUL	/* of a pointer out of freed memory, see memory.c */
 
 static unsigned long stack_copy[4096], stack_words;
 static char *stack_top;
 static volatile unsigned long seen_services;
-static volatile unsigned int ticks, ticks_in_all, patience = 6, patience_in_all = 2000;
+static volatile unsigned int ticks, ticks_in_all, patience = PATIENCE, patience_in_all = 2000;
 
 void ms_stack_begins(void *top)
 {
@@ -36,7 +43,7 @@ static void keep_stack(unsigned long from)
 {
 	unsigned long *word = (unsigned long *)(from & ~7UL);
 
-	if (!stack_top || stack_words || ms.judging)
+	if (!stack_top || stack_words || ms.judging || (unsigned long)stack_top - from > DEEPEST_STACK)
 		return;
 	while ((char *)word < stack_top && stack_words < sizeof(stack_copy) / sizeof(stack_copy[0]))
 		stack_copy[stack_words++] = *word++;
@@ -111,7 +118,7 @@ static void ticked(int signal_number, siginfo_t *info, void *context)
 /* A list of millions of entries may be looked through without any service; a microsecond is given for each. */
 void ms_allow(unsigned long entries)
 {
-	patience = 6 + entries / 1000 / TICK_MS;
+	patience = PATIENCE + entries / 1000 / TICK_MS;
 	patience_in_all = 2000 + patience;
 }
 
@@ -122,7 +129,7 @@ void ms_signals(void)
 	stack_t alt = { .ss_sp = other_stack, .ss_size = sizeof(other_stack) };
 	struct sigaction crash = { .sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 	struct sigaction tick = { .sa_sigaction = ticked, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
-	struct sigevent notice = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGVTALRM };
+	struct sigevent notice = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGVTALRM };
 	struct itimerspec every = { { 0, TICK_MS * 1000000 }, { 0, TICK_MS * 1000000 } };
 	timer_t timer;
 	size_t i;
@@ -131,7 +138,8 @@ void ms_signals(void)
 	for (i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		sigaction(deadly[i], &crash, NULL);
 	sigaction(SIGVTALRM, &tick, NULL);
-	/* The time that this process computes: a machine that is busy elsewhere makes no loop. */
-	if (!timer_create(CLOCK_PROCESS_CPUTIME_ID, &notice, &timer))
+	/* The time that this thread computes: a machine that is busy elsewhere makes no loop. */
+	notice._sigev_un._tid = gettid();
+	if (!timer_create(CLOCK_THREAD_CPUTIME_ID, &notice, &timer))
 		timer_settime(timer, 0, &every, NULL);
 }

@@ -50,7 +50,8 @@ int K(ms_walk)(void *set, int readers_only, struct ms_met *met, int room, unsign
 void K(ms_describe)(const void *slot, struct memslot_slot *out);
 const void *K(ms_bitmap_of)(const void *slot);
 const void *K(ms_last_used)(const void *set);
-msu64 K(ms_sum)(const void *set);	/* changes when readers find anything else in the set */
+/* Changes when readers find anything else in the set; how many objects were visited is added. */
+msu64 K(ms_sum)(const void *set, unsigned long *visited);
 unsigned int K(ms_gfp_zero)(void);
 unsigned int K(ms_gfp_nowarn)(void);
 

@@ -40,6 +40,7 @@ static char *arena, *next, *boot_copy, *booted_next;
 static struct ms_block *blocks;
 static struct memslot_slot *epitaphs;
 static int count, booted;
+static int mapped_blocks[BLOCKS], nmapped, booted_nmapped;
 static msu32 objects;
 static unsigned long slot_size;
 
@@ -76,6 +77,7 @@ void ms_memory_open(void)
 void ms_memory_boot(void)
 {
 	booted = count;
+	booted_nmapped = nmapped;
 	booted_next = next;
 	boot_copy = reserve(next - arena + PAGE);
 	move(boot_copy, arena, next - arena);
@@ -91,9 +93,9 @@ void ms_memory_begin(void)
 {
 	int i;
 
-	for (i = booted; i < count; i++)
-		if (blocks[i].mapped)
-			munmap(blocks[i].start - PAGE, blocks[i].mapped);
+	for (i = booted_nmapped; i < nmapped; i++)
+		munmap(blocks[mapped_blocks[i]].start - PAGE, blocks[mapped_blocks[i]].mapped);
+	nmapped = booted_nmapped;
 	ms_fill(booted_next, 0, next - booted_next);
 	CLOSE(booted_next, next - booted_next);
 	move(arena, boot_copy, booted_next - arena);
@@ -109,6 +111,12 @@ struct ms_block *ms_blocks(int *out_count, int *out_booted)
 	*out_count = count;
 	*out_booted = booted;
 	return blocks;
+}
+
+/* Of a bitmap of half a gigabyte ASan watches the beginning: to tell it of all takes longer than any call. */
+static inline size_t watched(const struct ms_block *block)
+{
+	return block->mapped && block->size > LARGE ? LARGE : block->size;
 }
 
 struct memslot_slot *ms_epitaph(msu32 object)
@@ -129,9 +137,9 @@ struct ms_block *k_ms_block_at(const void *at)
 	}
 	if ((uintptr_t)p & (PAGE - 1))
 		return NULL;
-	for (i = count; i-- > 0;)
-		if (blocks[i].start == p)
-			return &blocks[i];
+	for (i = nmapped; i-- > 0;)
+		if (blocks[mapped_blocks[i]].start == p)
+			return &blocks[mapped_blocks[i]];
 	return NULL;
 }
 
@@ -140,9 +148,12 @@ int ms_fresh(const void *at, size_t n)
 	const char *p = at;
 	int i;
 
-	for (i = count; i-- > 0;)
-		if (blocks[i].mapped && p >= blocks[i].start && p + n <= blocks[i].start + blocks[i].size)
+	for (i = nmapped; i-- > 0;) {
+		const struct ms_block *b = &blocks[mapped_blocks[i]];
+
+		if (p >= b->start && p + n <= b->start + b->size)
 			return 1;
+	}
 	return 0;
 }
 
@@ -207,11 +218,13 @@ void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *cal
 	h = (struct header *)p - 1;
 	h->magic = MAGIC;
 	h->index = count;
+	if (mapped)
+		mapped_blocks[nmapped++] = count;
 	block = &blocks[count++];
 	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, 0, by };
 	if (n == slot_size && objects < OBJECTS && ms.vm)
 		block->object = objects++;
-	OPEN(p, n);
+	OPEN(p, watched(block));
 	if (!mapped) {
 		if (!(gfp & K(ms_gfp_zero)()))
 			ms_fill(p, 0xa5, n);	/* behind the last block there are zeros */
@@ -273,7 +286,7 @@ void ms_put(const void *p, const char *by)
 	block->live = 0;
 	if (!block->mapped)
 		ms_fill(block->start, 0x6b, block->size < FREED_BYTES ? block->size : FREED_BYTES);
-	CLOSE(block->start, block->size);
+	CLOSE(block->start, watched(block));
 }
 
 #define LONGEST 4096

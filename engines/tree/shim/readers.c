@@ -10,6 +10,8 @@
 #define SNAPSHOTS 4096
 #define SLOTS (1 << 17)
 #define WALK 65536
+/* In one case so many slots are looked at to see whether a set is as it was. Then only publications are noticed. */
+#define PATIENCE (4UL << 20)
 
 static struct memslot_snapshot snapshots[SNAPSHOTS];
 static struct memslot_slot slots[SLOTS];
@@ -17,6 +19,7 @@ static struct ms_met met[WALK];
 static msu32 count, nslots, lost;
 static void *last[MEMSLOT_SPACES];
 static msu64 sums[MEMSLOT_SPACES];
+static unsigned long looked_at;
 static unsigned int waiting;	/* for readers: a bit an address space */
 
 static int by_id(const void *a, const void *b)
@@ -84,8 +87,8 @@ static void keep(int what, int as_id, void *set, struct memslot_event *e)
 	e->b = count;
 	if (!(ms.want & MEMSLOT_WANT_PUBLISHED))
 		return;
-	n = count == SNAPSHOTS ? SLOTS : ms_copy_set(set, 1, slots + nslots, SLOTS - nslots, &shape);
-	if (n > (int)(SLOTS - nslots) || count == SNAPSHOTS) {
+	n = lost || count == SNAPSHOTS ? SLOTS + 1 : ms_copy_set(set, 1, slots + nslots, SLOTS - nslots, &shape);
+	if (n > (int)(SLOTS - nslots)) {
 		lost++;
 		return;
 	}
@@ -114,9 +117,9 @@ void ms_look(int closely)
 	for (i = 0; i < ms.spaces; i++) {
 		void *set = ms.active[i];
 
-		if (set == last[i] && !closely)
+		if (set == last[i] && (!closely || looked_at > PATIENCE))
 			continue;
-		sum = K(ms_sum)(set);
+		sum = looked_at > PATIENCE ? 0 : K(ms_sum)(set, &looked_at);
 		if (set != last[i]) {
 			not_waited(i);
 			waiting |= 1u << i;
@@ -145,9 +148,10 @@ void ms_readers_begin(void)
 
 	count = nslots = lost = 0;
 	waiting = 0;
+	looked_at = 0;
 	for (i = 0; i < ms.spaces; i++) {
 		last[i] = ms.active[i];
-		sums[i] = K(ms_sum)(last[i]);
+		sums[i] = K(ms_sum)(last[i], &looked_at);
 	}
 }
 
@@ -182,8 +186,9 @@ int ms_in_active(const void *slot)
 	msu32 shape = 0;
 	int as_id, i, n;
 
-	for (as_id = 0; as_id < ms.spaces; as_id++) {
+	for (as_id = 0; as_id < ms.spaces && looked_at <= PATIENCE; as_id++) {
 		n = K(ms_walk)(ms.active[as_id], 0, met, WALK, &shape);
+		looked_at += n;
 		for (i = 0; i < n; i++)
 			if (met[i].block == block)
 				return 1;

@@ -104,7 +104,7 @@ static u64 mixed(u64 sum, u64 word)
 	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
 }
 
-static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth)
+static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth, unsigned long *visited)
 {
 	while (node && depth < DEEPEST) {
 		struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, gfn_node[idx]);
@@ -112,7 +112,8 @@ static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth)
 
 		if (!block || !block->live)
 			return mixed(sum, 7);
-		sum = sum_below(node->rb_left, idx, sum, depth + 1);
+		++*visited;
+		sum = sum_below(node->rb_left, idx, sum, depth + 1, visited);
 		sum = mixed(sum, slot->base_gfn);
 		sum = mixed(sum, slot->npages);
 		sum = mixed(sum, slot->userspace_addr ^ (u64)slot->flags << 48 ^ (u16)slot->id);
@@ -123,11 +124,11 @@ static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth)
 }
 
 /* A number that changes when readers find anything else in the set. */
-msu64 ms_sum(const void *p)
+msu64 ms_sum(const void *p, unsigned long *visited)
 {
 	const struct kvm_memslots *set = p;
 
-	return sum_below(set->gfn_tree.rb_node, set->node_idx, 1, 0);
+	return sum_below(set->gfn_tree.rb_node, set->node_idx, 1, 0, visited);
 }
 
 /* The hva tree's nodes say which range they stand for, and the last address below them. */

@@ -48,7 +48,7 @@ PLANTED = (
         "an overlap of one page is missed", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages - 1)", "errno"
     ),
     Planted(
-        "a neighbour counts as an overlap", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages + 1)", "errno"
+        "a neighbour counts as an overlap", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages + 1)", "EEXIST"
     ),
     Planted("the id hash is not updated", REPLACE, r"hash_add\([^;]*;", "", "corrupt"),
     Planted("the hva tree is not updated", REPLACE, r"interval_tree_insert\([^;]*;", "", "corrupt"),
@@ -58,7 +58,9 @@ PLANTED = (
     Planted("the generation stays in progress", SWAP, r"\bslots->generation = gen;", "", "generation"),
     Planted("the generation counts by one", SWAP, r"gen \+= [^;]*;", "gen += 1;", "generation"),
     Planted("deleted pages are still counted", COMMIT, r"kvm->nr_memslot_pages -= [^;]*;", ";", "nr_memslot_pages"),
-    Planted("no slot is ever INVALID", "kvm_invalidate_memslot", r"\w+->flags \|= KVM_MEMSLOT_INVALID;", "", "mishaps"),
+    Planted(
+        "no slot is ever INVALID", "kvm_invalidate_memslot", r"\w+->flags \|= KVM_MEMSLOT_INVALID;", "", "published"
+    ),
     Planted("an odd size is accepted", CHECKS, r"mem->memory_size & \(PAGE_SIZE - 1\)", "0", "errno"),
     Planted("a WARN fires", "kvm_update_flags_memslot", r"\A", "WARN_ON_ONCE(old->id == new->id);", "warn"),
     Planted("a BUG is hit", "kvm_move_memslot", r"\A", "BUG_ON(old->npages == new->npages);", "bug"),
@@ -70,3 +72,10 @@ PLANTED = (
         "looped",
     ),
 )
+
+READ_AFTER_FREE = Planted(
+    "freed memory is read, and nothing comes of it", COMMIT, r"kfree\(old\);", "kfree(old); READ_ONCE(old->npages);", ""
+)
+"""Only ASan sees it."""
+ARCH_LEAK = Planted("x86's arrays leak", "kvm_free_memslot", r"kvm_arch_free_memslot\([^;]*;", "", "leaked")
+"""Only a build with x86's own hooks has any."""

@@ -10,9 +10,10 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from fuzz.model_check import Checked, checked
 from tests.engines.tree.conftest import Copy
-from tests.engines.tree.planted import PLANTED, Planted
+from tests.engines.tree.planted import ARCH_LEAK, PLANTED, READ_AFTER_FREE, Planted
 
 REQUESTS = 20_000
+PLAIN = Options()
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("build")
 
 
-def check(copy: Copy, folder: Path) -> Checked:
-    built(copy.path, folder, Options())
+def check(copy: Copy, folder: Path, options: Options = PLAIN) -> Checked:
+    built(copy.path, folder, options)
     return checked(built_in(folder), seconds=None, requests=REQUESTS, seed=1)
 
 
@@ -39,3 +40,18 @@ def test_a_planted_mistake_is_found(planted: Planted, copy: Copy, folder: Path) 
     found = check(copy, folder)
     assert found.difference is not None
     assert planted.shows in "\n".join(found.difference.words())
+
+
+@pytest.mark.parametrize(
+    ("planted", "options", "shows"),
+    [(READ_AFTER_FREE, Options(asan=True), "use-after-free"), (ARCH_LEAK, Options(x86=True), "leaked")],
+    ids=["asan", "x86"],
+)
+def test_what_only_a_build_with_an_option_finds(
+    planted: Planted, options: Options, shows: str, copy: Copy, folder: Path, tmp_path: Path
+) -> None:
+    copy.change(planted.in_text)
+    assert check(copy, folder).difference is None
+    found = check(copy, tmp_path, options).difference
+    assert found is not None
+    assert shows in "\n".join(found.words())

@@ -35,7 +35,7 @@ def objects(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (folder / "work").glob("*.o")}
 
 
-@pytest.mark.parametrize("options", [Options(), Options(asan=True), Options(coverage=True), Options(x86=True)], ids=str)
+@pytest.mark.parametrize("options", [Options(), Options(asan=True, coverage=True), Options(x86=True)], ids=str)
 @pytest.mark.parametrize("series", ["6.1", "6.12"])
 def test_a_stock_tree_agrees_with_the_model(series: str, options: Options, tmp_path: Path) -> None:
     made = built(tree_of(series), tmp_path, options)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A build made again of the tree that it is of, as that is now, and checked where it has changed."""
+
+from pathlib import Path
+
+from engines.tree.build import RECORD, built, default_folder
+from engines.tree.built import Built, built_in, facts_of
+from engines.tree.flags import Options
+from fuzz.model_check import check_and_note
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of the build that is meant: this one, or where the build of the source tree at `path` goes."""
+    return path if (path / RECORD).exists() else default_folder(path, Options())
+
+
+def rebuilt(path: Path) -> Built:
+    """The build in this folder, of its tree as it is now; or of the source tree at `path`.
+
+    Raises BadInput, Unbuildable, Missing.
+    """
+    folder = folder_of(path)
+    if folder == path:
+        facts = facts_of(folder)
+        tree, options = Path(facts["tree"]), Options(**dict.fromkeys(facts["options"], True))
+    else:
+        tree, options = path, Options()
+    built(tree, folder, options)
+    if facts_of(folder)["checked"] is None:
+        check_and_note(built_in(folder))
+    return built_in(folder)
+
+
+def difference_of(build: Built) -> str:
+    """The case file of what the model check has found; empty where it has found nothing."""
+    checked = facts_of(build.folder)["checked"]
+    return str(checked["difference"]["case"]) if checked and checked["difference"] else ""
