@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.planting.figures import Row, lines, tables, with_tables
-from bench.planting.hunts import EXECUTIONS, EXECUTIONS_OF_PROVED, SEED, Atheris, Listed, atheris, enumerated, random
+from bench.detection_tables import HEAD, Row, lines, tables, with_tables
+from bench.planting.hunts import EXECUTIONS, SEED, Atheris, Listed, atheris, enumerated, random
 from bench.planting.notebook import HOUSE, Notebook, source
 from bench.planting.side_by_side import side_by_side
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -55,14 +55,15 @@ def _look(
     subject: str, backend: str, every: list[Planted], proved: set[str], notebook: Notebook, processes: int
 ) -> None:
     """Look for all mistakes of an engine that are not in the notebook yet."""
-    asked = [each for each in every if not each.mutant.proof]
-    left = [each for each in asked if notebook.get(backend, each.name) is None]
+    left = [each for each in every if notebook.get(backend, each.name) is None]
     if not left:
         return
     hunter = BACKENDS[backend](subject)
-    with Progress("detection", engine=subject, backend=backend, mistakes=len(asked), left=len(left)) as progress:
+    with Progress("detection", engine=subject, backend=backend, mistakes=len(every), left=len(left)) as progress:
         hunter.prepare(left)
-        tasks = [(each, EXECUTIONS_OF_PROVED if each.name in proved else EXECUTIONS) for each in left]
+        tasks = [
+            (each, hunter.most_of_proved if each.mutant.proof or each.name in proved else hunter.most) for each in left
+        ]
         found: Found
         for done, ((each, _), found) in enumerate(side_by_side(tasks, hunter.hunt, processes), 1):
             notebook.add(backend, each.name, found)
@@ -79,9 +80,8 @@ def _write(notebook: Notebook, proved: set[str]) -> int:
     """Write the page and the lines. 1 if a mistake is neither found nor proved, or both."""
     rows = {subject: _rows(subject, notebook, proved) for subject in SUBJECTS}
     known = {subject: of_subject for subject, of_subject in rows.items() if any(row.found for row in of_subject)}
-    text = "\n".join(line for subject, of_subject in known.items() for line in tables(subject, of_subject))
-    PAGE.write_text(with_tables(PAGE.read_text(), text))
-    LINES.write_text("\n".join(line for of_subject in known.values() for line in lines(of_subject)) + "\n")
+    PAGE.write_text(with_tables(PAGE.read_text(), "\n".join(tables(known))))
+    LINES.write_text("\n".join([HEAD, *(line for of_subject in known.values() for line in lines(of_subject))]) + "\n")
     every = [row for of_subject in known.values() for row in of_subject]
     neither = [row.planted for row in every if row.survives and not row.proved]
     both = [row.planted for row in every if row.proved and row.found and not row.survives]

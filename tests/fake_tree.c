@@ -252,7 +252,7 @@ static int set_region(const struct memslot_request *r)
 			publish(as, t);
 		return -EINVAL;
 	}
-	new = (struct memslot_slot){ base, n, hva, r->flags, id, as, 7, objects++ };
+	new = (struct memslot_slot){ base, n, hva, r->flags, id, as, r->flags & 1 ? 7 | 16 : 7, objects++ };
 	if (change == DELETE) {
 		pages -= old->npages;
 		memmove(old, old + 1, (--t->n - at) * sizeof(*old));

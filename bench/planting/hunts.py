@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count, islice
 
 from bench.planting.subjects import Planted
@@ -20,11 +21,14 @@ from memslots.case import FAULT_KINDS, Case
 
 SEED = 1
 EXECUTIONS = 20_000
-"""What a backend may try for one mistake."""
+"""What random may try for one mistake, before it goes on."""
 FURTHER = 100_000
 """Up to where random goes on for one that is not found by then."""
+EXECUTIONS_OF_OTHERS = 2_000
+"""What atheris and enumerate may try."""
 EXECUTIONS_OF_PROVED = 1_000
-"""What a backend tries for one that is proved equivalent."""
+"""What random tries for a mistake that is proved equivalent."""
+EXECUTIONS_OF_PROVED_OF_OTHERS = 250
 SCOPE = Scope(entries=3, slots=2, gfns=4, invalidate=(0,))
 """Neither serial nor ideal reads invalidate_slot, but for a value that has no meaning."""
 
@@ -36,16 +40,20 @@ Tell = Callable[[Found], None]
 class Listed:
     """A backend that has one sequence of cases for all mistakes: random, enumerate."""
 
-    def __init__(self, cases: Callable[[], Iterator[Case]], further: int = EXECUTIONS) -> None:
+    def __init__(self, cases: Callable[[], Iterator[Case]], most: int, most_of_proved: int, further: int = 0) -> None:
+        """`most` may be tried for a mistake, and `further` if it is not found by then."""
         self._cases = cases
+        self.most = most
+        self.most_of_proved = most_of_proved
         self._further = further
         self._shared: Shared | None = None
 
     def prepare(self, those: Sequence[Planted]) -> None:
         """Draw the cases and apply the references, once for all of these mistakes."""
-        self._shared = Shared(self._cases(), EXECUTIONS)
+        self._shared = Shared(self._cases(), self.most)
         for form in {each.form for each in those}:
             self._shared.prepare(form.reference.__name__, form.reference())
+        compile_once(those)
         gc.collect()
         gc.freeze()  # what is inherited by many processes is not walked in each
 
@@ -56,7 +64,7 @@ class Listed:
         shared, key = self._shared, each.form.reference.__name__
         trial = Trial(shared.remembering(key, each.form.reference()), each.engine())
         found = searched(trial, shared.cases[:most], lambda executions: shared.spent(key, executions))
-        if not found.oracle and most >= EXECUTIONS and self._further > EXECUTIONS:
+        if not found.oracle and most == self.most < self._further:
             begin = time.process_time()
             rest = searched(trial, islice(self._cases(), found.executions, self._further), lambda _: 0.0)
             took = found.seconds + time.process_time() - begin
@@ -67,9 +75,14 @@ class Listed:
 class Atheris:
     """libFuzzer with the campaign's mutator and features, from an empty corpus, anew for each mistake."""
 
+    most = EXECUTIONS_OF_OTHERS
+    most_of_proved = EXECUTIONS_OF_PROVED_OF_OTHERS
+
     def prepare(self, those: Sequence[Planted]) -> None:
         """Import it once for all."""
         import atheris  # noqa: F401 - for the processes that inherit it
+
+        compile_once(those)
 
     def hunt(self, task: Task, tell: Tell) -> None:
         """Tell what finds a mistake; never returns."""
@@ -108,6 +121,12 @@ class Atheris:
         atheris.Fuzz()
 
 
+def compile_once(those: Sequence[Planted]) -> None:
+    """Have all modules compiled that the processes of these mistakes will share."""
+    for each in {each.form: each for each in those}.values():
+        each.engine()
+
+
 def _quiet() -> None:
     """What libFuzzer writes is nobody's concern here."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -118,7 +137,7 @@ def _quiet() -> None:
 
 def random(subject: str) -> Listed:
     """The cases that a campaign draws."""
-    return Listed(lambda: drawn(SEED), FURTHER)
+    return Listed(lambda: drawn(SEED), EXECUTIONS, EXECUTIONS_OF_PROVED, FURTHER)
 
 
 def atheris(subject: str) -> Atheris:
@@ -131,7 +150,8 @@ def enumerated(subject: str) -> Listed:
 
     That order begins with the shortest, from every given state.
     """
-    return Listed(lambda: _of_a_scope(engine_named(subject)))
+    cases = partial(_of_a_scope, engine_named(subject))
+    return Listed(cases, EXECUTIONS_OF_OTHERS, EXECUTIONS_OF_PROVED_OF_OTHERS)
 
 
 def _of_a_scope(engine: Engine) -> Iterator[Case]:

@@ -60,7 +60,8 @@ class TreeList:
 class TreeSerial:
     """KVM_SET_USER_MEMORY_REGION of a kernel tree, entry after entry, stopping at the first refusal.
 
-    With `keep_going` it goes on after refusals. What it publishes is there where events are asked for, as of `serial`.
+    With `keep_going` it goes on after refusals. What it publishes, and what its objects lack, is there where events
+    are asked for, as of `serial`.
     """
 
     shows = _FACETS - {"published", "incomplete"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.detection import LINES, PAGE
-from bench.planting.figures import BEGIN, END, NOT_FOUND, NoMarks, Row, lines, tables, with_tables
+from bench.detection_tables import BEGIN, END, HEAD, NOT_FOUND, NoMarks, Row, lines, tables, with_tables
 from bench.planting.hunts import EXECUTIONS_OF_PROVED, SEED
 from bench.planting.notebook import Notebook
 from bench.planting.subjects import SUBJECTS, Planted, planted
@@ -17,7 +17,7 @@ from fuzz.trial import Trial
 
 EVERY = {each.name: each for subject in SUBJECTS for each in planted(subject)}
 PROVED = [survivor.name for survivor in survivors(PAGE.read_text())]
-KNOWN = {name: cells for name, *cells in (line.split("\t") for line in LINES.read_text().splitlines())}
+KNOWN = {name: cells for name, *cells in (line.split("\t") for line in LINES.read_text().splitlines()[1:])}
 EACH = 37
 QUICKLY = 400
 """Executions within which a mistake of the sample was found: the others take too long for a test."""
@@ -82,13 +82,32 @@ def test_tables_count_what_was_found_and_name_what_was_neither_found_nor_proved(
         Row(other, True, {"random": Found("", 2000, 1.0)}),
         Row(third, False, {"random": Found("", 20000, 9.0)}),
     ]
-    text = "\n".join(tables("serial", rows))
-    assert "1 found, 1 proved equivalent, 1 neither" in text
-    assert "| random | 2 | 1 | 7 | 7 | 7 | 0.500 | 0.500 | 0.500 |" in text
-    assert "| balance | 1 | 0 |" in text
+    text = "\n".join(tables({"serial": rows}))
+    assert "`serial`: 3 mistakes; 1 found, 1 proved equivalent, 1 neither" in text
+    assert "| serial | random | 2 | 1 | 7 | 7 | 7 | 0.500 | 0.500 | 0.500 |" in text
+    assert "| serial | atheris | 1 | 1 | 3 | 3 | 3 | 0.250 | 0.250 | 0.250 |" in text
+    assert "| balance | 1 | 0 | 0 |" in text
+    assert "| serial | 3 | 1 | 1 | 7 | 3 |  | 7 |" in text
     assert f"not found and not proved: `{third.name}`" in text
     assert other.name not in text
     assert next(iter(lines(rows))) == f"{one.name}\t\tbalance leaked\t7\t0.5000\tsurvival\t3\t0.2500\t\t\t"
+
+
+def test_every_mistake_is_counted_under_the_rule_that_made_it() -> None:
+    kinds: dict[str, str] = {}
+    for each in EVERY.values():
+        kinds.setdefault(Row(each, False, {}).kind, each.mutant.name)
+    assert set(kinds) == {
+        *("test negated", "bound off by one", "check or operand dropped", "two checks or operands swapped"),
+        *("answer of a check ignored", "active and inactive swapped", "another statement dropped"),
+        *("lock removed", "unlock removed", "free removed", "publication removed", "rollback step skipped"),
+    }
+
+
+def test_the_lines_begin_with_what_their_cells_are() -> None:
+    first, *rest = LINES.read_text().splitlines()
+    assert first == HEAD
+    assert {line.count("\t") for line in rest} == {HEAD.count("\t")}
 
 
 def test_a_notebook_goes_on_where_it_was_and_not_with_other_code(tmp_path: Path) -> None:
