@@ -29,15 +29,13 @@ from engines.tree.records import (
 from memslots.case import FAULT_KINDS
 from memslots.outcome import Change, Event, Outcome, Publication
 from memslots.slot import Slot, SlotSet, SlotSets
-from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
+from memslots.uapi import KVM_MEMSLOT_INVALID
 
 PAGE_SIZE = 4096
 UNRESOLVED = "unresolved-helper"
 """The kind of a crash that is none of the tree's: it calls something that the shim has no idea of."""
 # Plain numbers: to combine flags of an enum takes longer than all else here.
 _SLOTS_LOCK, _SLOTS_ARCH_LOCK = int(Locks.SLOTS_LOCK), int(Locks.SLOTS_ARCH_LOCK)
-_INDEXES, _HAS_BITMAP = 7, 16
-"""enum memslot_where."""
 _RETURNED = int(Ended.RETURNED)
 _SETS_DIFFER = int(Shape.SETS_DIFFER)
 CORRUPT = int(Shape.NOT_IN_ALL | Shape.TWICE | Shape.DISORDER | Shape.WRONG_SPACE | Shape.ENDLESS | Shape.COLOURS)
@@ -80,8 +78,6 @@ class Seen(NamedTuple):
     published_in: list[int]
     """The address space of each publication."""
     generations: tuple[int, ...]
-    incomplete: int
-    """Objects in a set that lack an index of it, or a dirty bitmap though they log."""
     records: list[Record]
 
 
@@ -94,8 +90,6 @@ def read(raw: bytes, ngiven: int) -> Seen:
     sets: dict[int, list[SlotSet]] = {}
     published_in: list[int] = []
     generations: list[int] = []
-    looked_at: set[bytes] = set()
-    lacking: set[int] = set()
     new = tuple.__new__
     for what, as_id, first, n, generation, _, _ in SNAPSHOT.iter_unpack(
         raw[result.snapshots : result.snapshots + result.nsnapshots * SNAPSHOT.size]
@@ -117,15 +111,6 @@ def read(raw: bytes, ngiven: int) -> Seen:
             published_in.append(as_id)
         elif what == What.ACTIVE:
             generations.append(generation)
-        if what >= What.ACTIVE and bare and bare not in looked_at:
-            looked_at.add(bare)
-            lacking.update(
-                [
-                    number
-                    for _, _, _, flags, _, _, where, number in SLOT.iter_unpack(bare)
-                    if where & _INDEXES != _INDEXES or (flags & KVM_MEM_LOG_DIRTY_PAGES and not where & _HAS_BITMAP)
-                ]
-            )
     records = [
         Record._make(fields)
         for fields in EVENT.iter_unpack(raw[result.events : result.events + result.nevents * EVENT.size])
@@ -136,7 +121,6 @@ def read(raw: bytes, ngiven: int) -> Seen:
         sets,
         published_in,
         tuple(generations),
-        len(lacking),
         records,
     )
 
@@ -184,7 +168,8 @@ def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: 
         _events(seen, asked_for, kind, place) if record else None,
         _published(seen) if published else None,
         PAGE_SIZE,
-        seen.incomplete if published else None,
+        # As of `serial`: there where published sets are asked for.
+        result.incomplete if published else None,
     )
 
 

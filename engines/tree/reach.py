@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who calls whom in the kernel's object, read off its relocations; and what the memslot code can get to."""
 
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ class Graph:
     def place(self, reference: Reference) -> str:
         """Function and line: kvm_set_memslot (virt/kvm/kvm_main.c:1234)."""
         command = [self._tools.addr2line, "-e", str(self._path), "-j", reference.section, hex(reference.offset)]
-        line = run(command, "addr2line").strip().partition(" ")[0].removeprefix("./")
-        return f"{reference.function} ({line})"
+        line = run(command, "addr2line").strip().partition(" ")[0]
+        return f"{reference.function} ({posixpath.normpath(line)})"  # what lies in the tree begins with ./
 
 
 def function_of(section: str) -> str:

@@ -49,7 +49,7 @@ class Result(NamedTuple):
     snapshots: int
     slots: int
     events: int
-    zero: int
+    incomplete: int
 
 
 class Ended(IntEnum):

@@ -72,6 +72,6 @@ def finished(process: "subprocess.Popen[str]", what: str) -> str:
     out, err = process.communicate()
     if process.returncode == 0:
         return out
-    said = [line.removeprefix("./") for line in err.splitlines()]
+    said = err.splitlines()
     errors = [line for line in said if "error:" in line or "undefined reference" in line or "rror" in line] or said
     raise Unbuildable(f"{what}: {errors[0] if errors else f'exit code {process.returncode}'}", errors)

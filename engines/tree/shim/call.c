@@ -207,6 +207,7 @@ static void conclude(const struct memslot_case *c, struct memslot_result *r)
 	r->unsynced = ms_readers_end();
 	ms.at_rest = 1;
 	r->shape = read_sets();
+	r->incomplete = ms_incomplete();
 	ms.at_rest = 0;
 	r->locks = ms_locks_held(ms.ended == MEMSLOT_RETURNED);
 	leaks = ms_find_leaks(ms.ended == MEMSLOT_RETURNED, ms.ended == MEMSLOT_RETURNED);

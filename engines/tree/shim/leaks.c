@@ -87,7 +87,7 @@ struct ms_leaks ms_find_leaks(int returned, int note)
 	struct ms_block *blocks = ms_blocks(&count, &booted);
 
 	for (i = booted; i < count; i++)
-		if (blocks[i].reached && blocks[i].live)
+		if (blocks[i].reached && blocks[i].live && blocks[i].object != MEMSLOT_NONE)
 			scan((const unsigned long *)blocks[i].start, blocks[i].size, 0);
 	for (i = booted; i < count; i++)
 		all &= !blocks[i].live || blocks[i].reached;

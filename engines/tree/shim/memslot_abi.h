@@ -151,7 +151,7 @@ struct memslot_result {
 	msu32 snapshots;
 	msu32 slots;
 	msu32 events;
-	msu32 zero;
+	msu32 incomplete;	/* objects that an index of their set lacks, or whose bitmap belies their flags */
 };
 
 enum memslot_what {

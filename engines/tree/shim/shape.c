@@ -2,6 +2,8 @@
 /* What is wrong with sets at rest: read off the copies, with no pointer followed. */
 #include "shim.h"
 
+#define LACKING 1024
+#define LOG_DIRTY_PAGES 1u
 #define IN_ALL (MEMSLOT_IN_GFN_TREE | MEMSLOT_IN_HVA_TREE | MEMSLOT_IN_ID_HASH)
 
 static msu32 said(int what, int is_active, const struct memslot_slot *s)
@@ -17,10 +19,36 @@ static msu32 said(int what, int is_active, const struct memslot_slot *s)
 	return what;
 }
 
+static msu32 lacking[LACKING];
+static msu32 nlacking;
+
+/* An object is in two sets, and counts once. */
+static void lacks(const struct memslot_slot *s)
+{
+	msu32 i;
+
+	for (i = 0; i < nlacking; i++)
+		if (lacking[i] == s->object)
+			return;
+	if (nlacking < LACKING)
+		lacking[nlacking++] = s->object;
+}
+
+msu32 ms_incomplete(void)
+{
+	msu32 n = nlacking;
+
+	nlacking = 0;
+	return n;
+}
+
 static msu32 judge_slot(const struct memslot_slot *s, int as_id, int is_active)
 {
+	int logs = s->flags & LOG_DIRTY_PAGES, has = s->where & MEMSLOT_HAS_BITMAP;
 	msu32 shape = 0;
 
+	if ((s->where & IN_ALL) != IN_ALL || !logs != !has)
+		lacks(s);
 	if (s->where & MEMSLOT_IS_FREED)
 		return said(MEMSLOT_FREED, is_active, s);
 	if ((s->where & IN_ALL) != IN_ALL)

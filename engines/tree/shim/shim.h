@@ -105,6 +105,7 @@ void ms_asan_open(void);
 /* shape.c */
 msu32 ms_judge_pair(int as_id, const struct memslot_slot *active, int nactive, const struct memslot_slot *inactive,
 		    int ninactive);
+msu32 ms_incomplete(void);	/* how many objects, since it was asked last */
 msu32 ms_judge_set(void *set, int as_id, int is_active, const struct memslot_slot *slots, int n);
 
 /* A service of the kernel that the shim supplies begins like this. */

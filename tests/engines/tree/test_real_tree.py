@@ -74,7 +74,7 @@ def test_a_compiler_error_is_told_with_file_and_line(copy: Copy, folder: Path) -
     line = copy.original[: copy.original.index("kvm->nr_memslot_pages -=")].count("\n") + 1
     with pytest.raises(Unbuildable) as failure:
         build(copy, folder, lambda text: text.replace("kvm->nr_memslot_pages -=", "kvm->nr_memslot_pgaes -="))
-    assert any(said.startswith(f"virt/kvm/kvm_main.c:{line}:") for said in failure.value.lines)
+    assert any(said.startswith(f"{copy.path}/virt/kvm/kvm_main.c:{line}:") for said in failure.value.lines)
     assert "nr_memslot_pgaes" in str(failure.value)
     assert not build(copy, folder).fresh
 
