@@ -82,6 +82,7 @@ LISTS = {
     "a window each": ("0@0+2 1@2+2", "2@0+4", ("0@0+2! 1@2+2", "0@0+2! 1@2+2!", "2@0+4"), ["invalid-windows"]),
     "no window": ("0@0+2 1@2+2", "1@2+2", ("1@2+2",), ["not-invalidated"]),
     "a window for another": ("0@0+2 1@2+2", "1@2+2", ("0@0+2 1@2+2!", "1@2+2"), ["not-invalidated"]),
+    "same id, other memory, no window": ("0@0+2", "0@0+2~", ("0@0+2~",), ["not-invalidated"]),
     "moved without a window": ("0@0+2", "0@4+2", ("0@4+2",), ["not-invalidated"]),
     "half a list": ("0@0+1", "0@0+1 1@2+1 2@4+1", ("0@0+1 1@2+1", "0@0+1 1@2+1 2@4+1"), ["outside", "republished"]),
     "absent in between": ("0@0+2", "1@0+2", ("0@0+2!", "", "1@0+2"), ["outside", "republished", "unbacked"]),
