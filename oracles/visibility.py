@@ -42,11 +42,13 @@ def visibility(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator
 def backing(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mismatch]:
     """What is asked of an engine that applies one entry after the other: states in between are its nature.
 
-    No gfn that the same memory backs before and after may be without, unless nobody looks.
+    No set may overlap, also while nobody looks; and no gfn that the same memory backs before and after may be without,
+    unless nobody looks.
     """
     published = _seen(outcome)
     if published:
         before, after = outcome.before, expected_active(reference, policy)
+        yield from _overlaps(published, outcome)
         yield from _steps(published, before)
         yield from _backing(published, outcome, before, after)
 
@@ -95,7 +97,7 @@ def _states(
     """Each set by itself."""
     windows = [0] * len(before)
     others = [0] * len(before)
-    outside = overlap = None
+    outside = None
     for publication, stays in zip(published, _stay(published, outcome), strict=True):
         as_id, slots, _ = publication
         if holds_invalid(slots):
@@ -106,16 +108,21 @@ def _states(
             continue
         if not _before(before[as_id], slots):
             outside = outside or publication
-        if overlap_in(slots):
-            overlap = overlap or publication
     if outside:
         yield Mismatch("visibility", "outside", _facts(outside))
-    if overlap:
-        yield Mismatch("visibility", "overlap", _facts(overlap))
+    yield from _overlaps(published, outcome)
     if max(windows) > 1:
         yield Mismatch("visibility", "invalid-windows", {"invalid_windows": _by_space(windows)})
     if max(others) > 1:
         yield Mismatch("visibility", "republished", {"publications": _by_space(others)})
+
+
+def _overlaps(published: Sequence[Publication], outcome: Outcome) -> Iterator[Mismatch]:
+    """The first set on the way that overlaps."""
+    for publication, stays in zip(published, _stay(published, outcome), strict=True):
+        if not stays and overlap_in(publication.slots):
+            yield Mismatch("visibility", "overlap", _facts(publication))
+            return
 
 
 def _steps(published: Sequence[Publication], before: SlotSets) -> Iterator[Mismatch]:
@@ -138,10 +145,10 @@ def _spaces(published: Sequence[Publication], before: SlotSets, after: SlotSets)
         return
     now = list(before)
     apart = 0
-    for as_id, slots, inhibited in published:
+    for as_id, slots, _ in published:
         now[as_id] = slots
         done = [now[changing] == after[changing] for changing in changed]
-        apart += any(done) and not all(done) and not inhibited
+        apart += any(done) and not all(done)
     if apart >= len(changed):
         yield Mismatch("visibility", "apart", {"publications": apart})
 

@@ -170,6 +170,25 @@ def test_each_entry_is_validated_in_the_state_that_those_before_it_leave(
     assert outcome.active == Serial().apply(case).active
 
 
+LAST_GFNS = {
+    # where every gfn below 2^52 may be used: a request may end one page before 2^64, and no later
+    "one page before": ("gpa=0xffffffffffffe000 size=0x1000", 0),
+    "two pages, one page before": ("gpa=0xffffffffffffd000 size=0x2000", 0),
+    "at 2^64": ("gpa=0xfffffffffffff000 size=0x1000", EINVAL),
+    "beyond 2^64": ("gpa=0xfffffffffffff000 size=0x2000", EINVAL),
+}
+
+
+@pytest.mark.parametrize(("place", "errno"), LAST_GFNS.values(), ids=LAST_GFNS.keys())
+def test_a_request_that_ends_at_the_end_of_u64_wraps(place: str, errno: int, case_of: CaseOf) -> None:
+    for entry in (f"apply slot=2 {place} hva=0x0", f"apply slot=0 {place} hva=0x0"):
+        given = SLOT_0.replace("size=0x1000 hva=0x100000000000", f"{place.split()[1]} hva=0x0")
+        case = case_of("machine linux-6.1 max_gfn=0xfffffffffffff", given, entry)
+        ideal, serial = Ideal().apply(case), Serial().apply(case)
+        assert (ideal.errno, ideal.entry_errnos) == (serial.errno, serial.entry_errnos) == (errno, (errno,))
+        assert ideal.active == serial.active
+
+
 def test_given_is_told_apart_from_what_is_refused_by_its_index(case_of: CaseOf) -> None:
     case = case_of(SLOT_0, "given slot=1 gpa=0x0 size=0x1000 hva=0x0", CREATE_2)
     with pytest.raises(RefusedGiven, match=r"given 1: the serial ioctl refuses it \(EEXIST\)") as refused:

@@ -100,6 +100,35 @@ def test_at_rest_both_sets_hold_the_same_and_memory_is_what_they_need(
     assert outcome.nr_memslot_pages == sum(slot.npages for slots in outcome.active for slot in slots)
 
 
+FAILED = {
+    # what fails, and the entry that is told: the last one that had a part in the update
+    "the object of a slot that is created and then logs": ("slot=0", 2),
+    "the object of one that is created alone": ("slot=1", 1),
+    "its dirty bitmap": ("bitmap=0", 2),
+    "the INVALID copy of a slot that moves twice": ("invalid=0", 5),
+    "the INVALID copy of one that moves and goes": ("invalid=1", 6),
+    "the hook of a slot that is created and then logs": ("prepare=0", 2),
+    "the hook of a slot that moves twice": ("prepare=2", 5),
+}
+
+
+@pytest.mark.parametrize(("fault", "entry"), FAILED.values(), ids=FAILED.keys())
+def test_memory_runs_out_for_the_last_entry_of_an_update(fault: str, entry: int, case_of: CaseOf) -> None:
+    entries = [
+        "slot=3 gpa=0xa000 size=0x1000 hva=0x0",
+        CREATE_2,
+        "slot=3 gpa=0xa000 size=0x1000 hva=0x0 flags=LOG_DIRTY_PAGES",
+        MOVE_0,
+        MOVE_1_TO_0,
+        "slot=0 gpa=0x9000 size=0x1000 hva=0x100000000000",
+        DELETE_1,
+    ]
+    outcome = applied(case_of, entries, f"fault {fault}")
+    assert (outcome.value, outcome.errno, outcome.entry_errnos) == (-1, ENOMEM, (*(0,) * entry, ENOMEM))
+    [refusal] = [event for event in outcome.mishaps or () if event.kind == "refuse"]
+    assert refusal.entry == entry
+
+
 def test_what_is_replaced_in_the_sets_is_told_step_by_step(case_of: CaseOf) -> None:
     outcome = applied(case_of, [DELETE_0, MOVE_1_TO_0])
     assert outcome.events is not None

@@ -82,6 +82,7 @@ LISTS = {
     "a window each": ("0@0+2 1@2+2", "2@0+4", ("0@0+2! 1@2+2", "0@0+2! 1@2+2!", "2@0+4"), ["invalid-windows"]),
     "no window": ("0@0+2 1@2+2", "1@2+2", ("1@2+2",), ["not-invalidated"]),
     "a window for another": ("0@0+2 1@2+2", "1@2+2", ("0@0+2 1@2+2!", "1@2+2"), ["not-invalidated"]),
+    "same id, other memory, no window": ("0@0+2", "0@0+2~", ("0@0+2~",), ["not-invalidated"]),
     "moved without a window": ("0@0+2", "0@4+2", ("0@4+2",), ["not-invalidated"]),
     "half a list": ("0@0+1", "0@0+1 1@2+1 2@4+1", ("0@0+1 1@2+1", "0@0+1 1@2+1 2@4+1"), ["outside", "republished"]),
     "absent in between": ("0@0+2", "1@0+2", ("0@0+2!", "", "1@0+2"), ["outside", "republished", "unbacked"]),
@@ -165,6 +166,30 @@ def test_one_after_the_other_only_the_backing_is_asked_for_and_not_while_nobody_
     assert mismatch.facts == {"unbacked": [[0, 0, 2, 3], [0, 2, 2, 1]]}
     unseen = tuple(f"#{state}" for state in seen)
     assert whats(backing(reference, called("0@0+2 1@2+2", unseen), Policy.PREFIX)) == []
+
+
+OVERLAPS = {
+    "on the way": ("0@0+2 1@1+2", "0@0+2 1@1+2!", "0@0+2"),
+    "while nobody looks": ("#0@0+2 1@1+2", "#0@0+2 1@1+2!", "#0@0+2"),
+}
+
+
+@pytest.mark.parametrize("states", OVERLAPS.values(), ids=OVERLAPS.keys())
+def test_one_after_the_other_no_set_may_overlap_either(states: tuple[str, ...]) -> None:
+    reference = accepted("0@0+2", "0@0+2")
+    [mismatch] = backing(reference, called("0@0+2", states), Policy.PREFIX)
+    assert mismatch.what == "overlap"
+    assert mismatch.facts == {
+        "address_space": 0,
+        "published": [[0, 0, 2, 0, 0], [1, 1, 2, PAGE, 0]],
+    }
+
+
+def test_one_after_the_other_the_overlap_that_is_left_is_for_invariants() -> None:
+    outcome = called("0@0+2", ("0@0+2 1@1+2",))
+    assert whats(backing(accepted("0@0+2", "0@0+2"), outcome, Policy.PREFIX)) == []
+    hung = outcome._replace(ended="hung", value=None, errno=None)
+    assert whats(backing(accepted("0@0+2", "0@0+2"), hung, Policy.PREFIX)) == ["overlap"]
 
 
 @pytest.mark.parametrize(("page", "same"), [(4096, True), (16384, False)])
