@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.real.list_vm import SET_USER_MEMORY_REGION_LIST
+from engines.real.host import SET_USER_MEMORY_REGION_LIST
 from memslots.uapi import ENTRY_BYTES
 
 HOUSE = Path(__file__).parents[2]
