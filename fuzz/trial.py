@@ -17,6 +17,8 @@ from oracles.injected import as_failed, failure_of_its_own, refused_before, spar
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
+from oracles.windows import NEEDS as WINDOWS_NEED
+from oracles.windows import windows
 
 
 class Finding(NamedTuple):
@@ -52,6 +54,7 @@ class Trial:
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
         self._strict = strict(engine)
+        self._as_one = engine.shows >= WINDOWS_NEED and "at_first_refusal" not in engine.shows
         self._own_order = OWN_ORDER.get(engine.name)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
@@ -75,6 +78,9 @@ class Trial:
         judgement = judge(reference, outcome, self._oracles, self.policy)
         if outcome.failed:
             judgement = judgement._replace(mismatches=(*unasked(case.faults, outcome), *judgement.mismatches))
+        if self._as_one and outcome.published:
+            of_windows = tuple(windows(case, reference, outcome, self.policy))
+            judgement = judgement._replace(mismatches=(*judgement.mismatches, *of_windows))
         if refusal is not None:
             judgement = judgement._replace(allowances=(refusal.allowance, *judgement.allowances))
         return reference, outcome, judgement

@@ -20,10 +20,10 @@ _BEFORE_ALL_ENTRIES = frozenset(("copy", "array"))
 
 
 class Failure(NamedTuple):
-    """A failure that a call has met: its kind, and the entry that was being worked on."""
+    """A failure that a call has met: its kind, and the entry that was being worked on; None if it was none."""
 
     kind: str
-    entry: int
+    entry: int | None
 
 
 def met_first(outcome: Outcome) -> Failure | None:
@@ -31,7 +31,7 @@ def met_first(outcome: Outcome) -> Failure | None:
     if not outcome.failed:
         return None
     event = next(event for event in outcome.mishaps or () if event.kind == "injected")
-    return Failure(event.detail, event.entry)
+    return Failure(event.detail, None if outcome.entry_errnos == () else event.entry)
 
 
 def unasked(faults: Faults, outcome: Outcome) -> Iterator[Mismatch]:
@@ -53,13 +53,14 @@ def failure_of_its_own(reference: Outcome, outcome: Outcome) -> bool:
 def refused_before(outcome: Outcome, unfailed: Outcome) -> bool:
     """Whether an entry that comes before the engine's first failure is to be refused, whatever fails.
 
-    `unfailed` is the reference without faults. Copies and arrays are a list's own, and come before all entries.
+    `unfailed` is the reference without faults. Copies and arrays are a list's own, and come before all entries. Of one
+    entry, what is refused before what is allocated is for the reference to tell, if it meets the failure.
     """
     own = met_first(outcome)
-    if own is None or own.kind in _BEFORE_ALL_ENTRIES:
+    if own is None or own.entry is None or own.kind in _BEFORE_ALL_ENTRIES:
         return False
     refused = next((i for i, errno in enumerate(unfailed.entry_errnos or ()) if errno), None)
-    return refused is not None and refused <= own.entry
+    return refused is not None and refused < own.entry
 
 
 def spared(reference: Outcome, outcome: Outcome) -> bool:
