@@ -12,11 +12,13 @@ from memslots.case import Case
 from memslots.outcome import Event, Outcome
 from oracles.allowances import allowed_of_commit
 from oracles.bucket import bucket_of, parting_event
-from oracles.form import as_refused, form_refusal
-from oracles.injected import as_failed, failure_of_its_own, spared
+from oracles.form import as_refused, fails_before, form_refusal
+from oracles.injected import as_failed, failure_of_its_own, refused_before, spared, unasked
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
+from oracles.windows import NEEDS as WINDOWS_NEED
+from oracles.windows import windows
 
 
 class Finding(NamedTuple):
@@ -52,6 +54,7 @@ class Trial:
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
         self._strict = strict(engine)
+        self._as_one = engine.shows >= WINDOWS_NEED and "at_first_refusal" not in engine.shows
         self._own_order = OWN_ORDER.get(engine.name)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
@@ -60,16 +63,24 @@ class Trial:
         outcome = self.engine.apply(case)
         if self._own_order is not None:
             return self._judge_in_own_order(case, reference, outcome, self._own_order)
-        if case.faults:
-            if spared(reference, outcome):
-                reference = self.reference.apply(replace(case, faults=()))
+        unfailed = reference
+        if case.faults and (reference.failed or outcome.failed):
+            unfailed = self.reference.apply(replace(case, faults=()))
+            if spared(reference, outcome) or refused_before(outcome, unfailed):
+                reference = unfailed
             elif failure_of_its_own(reference, outcome):
                 reference = as_failed(reference, outcome)
-        # A copy or an array that fails, fails before the form is looked at.
-        refusal = form_refusal(case, reference) if self._strict and not outcome.failed else None
+        refusal = form_refusal(case, unfailed) if self._strict else None
+        if refusal is not None and fails_before(case, outcome, refusal):
+            refusal = None
         if refusal is not None:
             reference = as_refused(reference, refusal)
         judgement = judge(reference, outcome, self._oracles, self.policy)
+        if outcome.failed:
+            judgement = judgement._replace(mismatches=(*unasked(case.faults, outcome), *judgement.mismatches))
+        if self._as_one and outcome.published:
+            of_windows = tuple(windows(case, reference, outcome, self.policy))
+            judgement = judgement._replace(mismatches=(*judgement.mismatches, *of_windows))
         if refusal is not None:
             judgement = judgement._replace(allowances=(refusal.allowance, *judgement.allowances))
         return reference, outcome, judgement

@@ -13,6 +13,7 @@ from memslots.outcome import Change, Event, Outcome
 from memslots.region import NO_PADDING
 from memslots.uapi import KVM_MEM_SLOTS_NUM
 from oracles.allowances import ENTRY_FORM_REFUSED, HEADER_FLAGS_REFUSED, LONG_LIST_REFUSED
+from oracles.injected import met_first
 from oracles.mismatch import Allowance
 
 FORM = (HEADER_FLAGS_REFUSED, LONG_LIST_REFUSED, ENTRY_FORM_REFUSED)
@@ -43,6 +44,19 @@ def form_refusal(case: Case, reference: Outcome) -> FormRefusal | None:
             alike = i == first and reference.errno == EINVAL
             return None if alike else FormRefusal(ENTRY_FORM_REFUSED, EINVAL, i)
     return None
+
+
+def fails_before(case: Case, outcome: Outcome, refusal: FormRefusal) -> bool:
+    """Whether the engine has met a failure before it could look at what is to be refused.
+
+    The header is there after the first copy; the entries after all copies and arrays.
+    """
+    first = met_first(outcome)
+    if first is None:
+        return False
+    if refusal.entry is None:
+        return first.kind == "copy" and dict(case.faults).get("copy") == 0
+    return first.kind in ("copy", "array")
 
 
 def as_refused(reference: Outcome, refusal: FormRefusal) -> Outcome:

@@ -89,9 +89,18 @@ def complete(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[M
 
 
 def in_place(reference: Outcome, outcome: Outcome, policy: Policy) -> Iterator[Mismatch]:
-    """What is active must be what was published last, or what was active before: no set is edited under its readers."""
+    """What is active must be what was published last, or what was active before: no set is edited under its readers.
+
+    And as many sets must have been seen published as are counted.
+    """
     if outcome.published is None or not _at_rest(outcome) or outcome.active == UNSEEN:
         return
+    if outcome.publications is not None and outcome.publications != len(outcome.published):
+        yield Mismatch(
+            "invariants",
+            "publications",
+            {"publications": outcome.publications, "published": len(outcome.published)},
+        )
     last = list(outcome.before)
     for publication in outcome.published:
         last[publication.as_id] = publication.slots

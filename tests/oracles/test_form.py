@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a strict engine must refuse for its form, and that nothing else is excused by it (contract I4)."""
 
-from errno import E2BIG, EINVAL
+from errno import E2BIG, EFAULT, EINVAL
 
 import pytest
 
@@ -115,3 +115,38 @@ def test_engines_that_are_not_strict_are_held_to_serial() -> None:
 
 def test_every_allowance_of_the_form_is_met() -> None:
     assert {name for *_, name in REFUSED.values()} == {allowance.name for allowance in FORM}
+
+
+@pytest.mark.parametrize("fault", ["copy=1", "array=0", "array=1", "slot=0", "prepare=0"])
+def test_a_failure_that_comes_later_does_not_excuse_header_flags(fault: str) -> None:
+    listed = case(f"list header_flags=0x10\n{CREATE}fault {fault}")
+    assert found(listed, failing(fault)) == {"error_codes"}
+    assert found(listed, Ideal().apply(listed)) == set()
+
+
+def test_a_header_that_cannot_be_copied_is_not_looked_at() -> None:
+    listed = case(f"list header_flags=0x10\n{CREATE}fault copy=0")
+    assert found(listed, Ideal().apply(listed)) == set()
+    assert Ideal().apply(listed).errno == EFAULT
+
+
+@pytest.mark.parametrize("fault", ["slot=0", "prepare=0"])
+def test_a_failure_that_comes_later_does_not_excuse_padding(fault: str) -> None:
+    listed = case(f"{CREATE.replace('hva', 'padding=01 hva')}fault {fault}")
+    assert found(listed, failing(fault)) == {"error_codes"}
+    assert found(listed, Ideal().apply(listed)) == set()
+
+
+@pytest.mark.parametrize("fault", ["copy=1", "array=0", "array=1"])
+def test_entries_that_are_not_there_are_not_looked_at(fault: str) -> None:
+    listed = case(f"{CREATE.replace('hva', 'padding=01 hva')}fault {fault}")
+    assert found(listed, Ideal().apply(listed)) == set()
+    assert Ideal().apply(listed).failed == (fault.partition("=")[0],)
+
+
+def failing(fault: str) -> Outcome:
+    """What the same list comes to whose form is right, and whose failure is met."""
+    kind = fault.partition("=")[0]
+    plain = Ideal().apply(case(f"{CREATE}fault {fault}"))
+    assert plain.failed == (kind,)
+    return plain

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where a fault strikes the call must answer with its errno and undo everything; where it spares the call, nothing."""
 
-from errno import EFAULT, ENOMEM
+from errno import EEXIST, EFAULT, ENOMEM
 
 import pytest
 
-from engines.simulated.engines import RfcV1, Serial
+from engines.ideal.engine import Ideal
+from engines.simulated.engines import RfcV1, Serial, SerialRfcV1
 from fuzz.trial import Trial
 from memslots.case import FAULT_KINDS, Case
 from memslots.outcome import Change, Event, Outcome
 from memslots.textreader import parse_case
 from oracles.allowances import FAILURE_OF_ITS_OWN
 from oracles.injected import ERRNOS, as_failed, failure_of_its_own, spared
+from oracles.policy import Policy
 
 GIVEN = "given slot=0 gpa=0x0 size=0x1000 hva=0x100000000000\n"
 CREATE = "apply slot=1 gpa=0x1000 size=0x1000 hva=0x100000100000\n"
@@ -116,3 +118,53 @@ def test_a_list_that_does_not_notice_a_failure_parts_from_the_reference_there() 
     findings = Trial(Serial(), RfcV1()).verdict(unnoticed).findings
     assert "survival ENOMEM crashed-null-dereference UNKNOWN unnoticed" in {finding.bucket for finding in findings}
     assert {finding.parting.kind for finding in findings if finding.parting} == {"unnoticed"}
+
+
+def test_a_failure_that_the_case_does_not_ask_for_is_noticed() -> None:
+    listed = case(f"{GIVEN}{CREATE}fault copy=7")
+    done = Serial().apply(listed)
+    undone = done._replace(
+        value=-1, errno=ENOMEM, active=done.before, inactive=done.before, nr_memslot_pages=1, generation=(0, 1)
+    )._replace(publications=-1)
+    assert found(listed, injected(undone, "slot")) == ["error_codes"]
+    assert found(case(f"{GIVEN}{CREATE}fault slot=7"), injected(undone, "slot")) == []
+    assert found(case(f"{GIVEN}{CREATE}fault slot=7"), injected(undone, "slot", "slot")) == ["error_codes"], "twice"
+
+
+def test_the_same_kind_at_another_place_is_the_engines_own() -> None:
+    struck = case(f"{CREATE}{CREATE.replace('slot=1 gpa=0x1000', 'slot=2 gpa=0x2000')}fault copy=1")
+    for engine in (RfcV1(), Ideal()):
+        verdict = Trial(Serial(), engine, Policy.PREFIX).verdict(struck)
+        assert (verdict.outcome.errno, verdict.findings) == (EFAULT, ()), "all entries are one copy"
+        assert FAILURE_OF_ITS_OWN in verdict.allowances
+    verdict = Trial(Serial(), SerialRfcV1()).verdict(struck)
+    assert FAILURE_OF_ITS_OWN not in verdict.allowances, "it copies each request, as serial does"
+
+
+def test_a_failure_does_not_excuse_what_an_entry_before_it_must_be_refused_for() -> None:
+    late = case(f"{CREATE}{CREATE.replace('slot=1', 'slot=2')}{CREATE.replace('slot=1', 'slot=3')}fault slot=1")
+    reference = Serial().apply(late)
+    assert (reference.errno, reference.failed) == (EEXIST, ())
+    failed = reference._replace(
+        errno=ENOMEM,
+        active=reference.before,
+        inactive=reference.before,
+        nr_memslot_pages=0,
+        entry_errnos=None,
+        generation=(0, 1),
+        publications=-1,
+        mishaps=(Event("injected", "", 2, Change.CREATE, "slot"),),
+    )
+    assert "error_codes" in found(late, failed)
+    at_once = failed._replace(mishaps=(Event("injected", "", 0, Change.CREATE, "slot"),))
+    assert "error_codes" not in found(late, at_once), "it failed before the entry that is refused"
+
+
+def test_which_entry_is_refused_counts_where_both_fail_alike() -> None:
+    struck = case(f"{GIVEN}{DELETE}{CREATE}fault copy=1")
+    right = SerialRfcV1().apply(struck)
+    assert right.entry_errnos == (0, EFAULT)
+    wrong = right._replace(entry_errnos=(EFAULT,))
+    assert [f.mismatch.what for f in Trial(Serial(), Answering(wrong), Policy.PREFIX).verdict(struck).findings] == [
+        "index"
+    ]
