@@ -59,10 +59,15 @@ class Stretch(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted: trials, those of them that an engine cannot be given (`unfit`), what the others showed."""
+    """What was counted: trials, and what they showed.
+
+    No trial are the lists that an engine cannot be given (`unfit`), nor the failures that it cannot be asked for with a
+    list that it can be given (`unfit_failures`).
+    """
 
     trials: int = 0
     unfit: int = 0
+    unfit_failures: int = 0
     mismatches: int = 0
     seen: dict[str, Sighting] = field(default_factory=dict)
     allowed: Counter[str] = field(default_factory=Counter)
@@ -71,6 +76,9 @@ class Tally:
         """Count a bucket. Places come in order: the first stays."""
         known = self.seen.get(bucket)
         self.seen[bucket] = Sighting(bucket, 1, place) if known is None else known._replace(seen=known.seen + 1)
+
+
+_COUNTS = ("trials", "unfit", "unfit_failures", "mismatches")
 
 
 class Ledger:
@@ -144,7 +152,7 @@ class Ledger:
         execute("UPDATE stretch SET next = ? WHERE first = ?", (stretch.next, stretch.first))
         many(
             "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET times = times + excluded.times",
-            [("trials", tally.trials), ("unfit", tally.unfit), ("mismatches", tally.mismatches)],
+            [(name, getattr(tally, name)) for name in _COUNTS],
         )
         many(
             "INSERT INTO allowance VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET met = met + excluded.met",
@@ -180,6 +188,7 @@ class Ledger:
         return Tally(
             times["trials"],
             times["unfit"],
+            times["unfit_failures"],
             times["mismatches"],
             {row[0]: Sighting(row[0], row[1], Place(*row[2:])) for row in buckets},
             Counter(dict(self._database.execute("SELECT name, met FROM allowance ORDER BY name").fetchall())),

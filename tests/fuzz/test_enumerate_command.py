@@ -124,10 +124,47 @@ def test_an_engine_that_agrees_gets_a_statement_to_quote(tmp_path: Path) -> None
 
 def test_lists_that_an_engine_cannot_be_given_are_told_and_prove_nothing(tmp_path: Path) -> None:
     ledger, enumeration = swept(tmp_path, Choosy(), SCOPE)
-    lists = sum(len(case.apply) == 2 for case in enumeration.cases(0, enumeration.total))
-    assert ledger.tally().unfit == lists
-    said = statement(ledger, enumeration, settings(), None)
-    assert f"; {lists:,} left out, for an engine cannot be given them): 0 mismatches" in said
+    left_out = sum(len(case.apply) == 2 for case in enumeration.cases(0, enumeration.total))
+    tally = ledger.tally()
+    assert (tally.unfit, tally.trials) == (left_out, enumeration.total - left_out)
+    said = statement(ledger, enumeration, settings(engine="choosy"), None)
+    assert said.startswith(
+        "choosy against serial, policy atomic: those that choosy can be given of all 17,073 lists of "
+    )
+    assert said.endswith(
+        f" ({tally.trials:,} tried, one of those that differ by names and places alone; {left_out:,} left out):"
+        " 0 mismatches"
+    )
+
+
+class Faultless(Planted):
+    """One whose allocations cannot be made to fail."""
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        if dict(case.faults).keys() & {"slot", "invalid"}:
+            raise Unfit("its allocations are its own")
+        return super().apply(case, record=record)
+
+
+def test_failures_that_an_engine_cannot_be_asked_for_are_told_apart_from_lists(tmp_path: Path) -> None:
+    scope = Scope(entries=1, slots=1, gfns=1, flags=(0,), invalidate=(0,), faults=True)
+    ledger, enumeration = swept(tmp_path, Faultless(), scope)
+    tally = ledger.tally()
+    assert (tally.unfit, tally.unfit_failures) == (0, 2 * enumeration.total)
+    said = statement(ledger, enumeration, settings(scope, "faultless"), None)
+    assert "faultless can be given" not in said, "every list was"
+    assert f" ({enumeration.total} tried, one of " in said
+    assert f", in {tally.trials} trials; {tally.unfit_failures} failures left out): " in said
+
+
+def test_of_a_list_that_an_engine_cannot_be_given_a_statement_says_nothing(tmp_path: Path) -> None:
+    result = enumerated("--engine", "qemu-commit", "--entries", "1", "--gfns", "2", "--jobs", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1] == (
+        "qemu-commit against serial, policy prefix: those that qemu-commit can be given of all 315 lists of up to 1"
+        " entry over 2 slots and 2 gfns, with flags 0 or LOG_DIRTY_PAGES, from all 21 given states (57 tried, one of"
+        " those that differ by names and places alone; 85 left out): 0 mismatches"
+    )
 
 
 def test_a_run_that_is_stopped_again_and_again_comes_to_the_same(tmp_path: Path) -> None:
