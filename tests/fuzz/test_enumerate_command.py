@@ -3,10 +3,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -294,10 +296,62 @@ def test_what_is_no_ledger_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected the database of an enumeration"):
         settings_of(tmp_path)
     (tmp_path / DATABASE).write_text("this is no database, and long enough to be told apart from an empty one" * 20)
-    with pytest.raises(BadInput, match="expected a folder to keep an enumeration in"):
-        Ledger(tmp_path, settings(), 10)
-    with pytest.raises(BadInput, match="expected the database of an enumeration"):
-        settings_of(tmp_path)
+    for use in (lambda: Ledger(tmp_path, settings(), 10), lambda: settings_of(tmp_path)):
+        with pytest.raises(BadInput, match=rf"/{DATABASE}: file is not a database: expected the database of an enum"):
+            use()
+
+
+DAMAGES = {
+    "DROP TABLE tally": "no such table: tally",
+    "DROP TABLE allowance": "no such table: allowance",
+    "DROP TABLE stretch": "no such table: stretch",
+    "DELETE FROM stretch WHERE first = 500": "stretches of 1,500 lists where there are 2,000",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_database_is_told_when_it_is_opened(tmp_path: Path, damage: str) -> None:
+    Ledger(tmp_path, settings(), 2000).close()
+    harm(tmp_path, damage)
+    with pytest.raises(BadInput, match=rf"/{DATABASE}: {DAMAGES[damage]}: expected the database of an enumeration"):
+        Ledger(tmp_path, settings(), 2000)
+
+
+def harm(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as database:
+        database.execute(statement)
+
+
+def test_a_database_that_is_damaged_under_way_is_bad_input_too(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, settings(), 2000)
+    ledger.take_over("run")
+    stretch = ledger.claim("run")
+    assert stretch is not None
+    for table in ("bucket", "stretch", "setting"):
+        harm(tmp_path, f"DROP TABLE {table}")
+    uses: list[Callable[[], object]] = [
+        ledger.done,
+        ledger.tally,
+        lambda: ledger.take_over("other"),
+        lambda: ledger.claim("run"),
+        lambda: ledger.add("run", stretch, Tally()),
+    ]
+    for use in uses:
+        with pytest.raises(BadInput, match=rf"/{DATABASE}: .*: expected the database of an enumeration"):
+            use()
+
+
+@pytest.mark.parametrize("table", ["tally", "bucket", "stretch", "setting", "allowance"])
+def test_a_damaged_folder_is_one_line_and_bad_input(tmp_path: Path, table: str) -> None:
+    small = ("--entries", "1", "--gfns", "1", "--jobs", "1", "--engine", "ideal", "--out", "out")
+    assert enumerated(*small, cwd=tmp_path).returncode == 0
+    harm(tmp_path / "out", f"DROP TABLE {table}")
+    result = enumerated(*small, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"sameslots: out/enumeration.db: no such table: {table}: expected the database of an enumeration (without this"
+        " file, or with another --out, it begins anew)\n"
+    )
 
 
 # -- as a user runs it ----------------------------------------------------------------------------------------------
