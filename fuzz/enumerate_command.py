@@ -28,7 +28,7 @@ from fuzz.cli import (
 from fuzz.enumerated import first_lists, statement
 from fuzz.enumeration import Enumeration
 from fuzz.enumerator import command_of, trial_of
-from fuzz.ledger import Ledger
+from fuzz.ledger import DATABASE, Ledger
 from fuzz.progress import Progress
 from fuzz.record import buckets_on_record
 from fuzz.scope import Scope, flags_of
@@ -112,6 +112,8 @@ def enumerate_lists(
     }
     enumeration = Enumeration(scope)
     ledger = Ledger(out, settings, enumeration.total)
+    if ledger.emptied:
+        click.echo(f"sameslots: {out / DATABASE}: there was nothing in it: the enumeration begins anew", err=True)
     interrupted, failed = False, None
     try:
         interrupted = _run(ledger, enumeration, jobs or len(os.sched_getaffinity(0)), f"{engine} against {reference}")

@@ -98,20 +98,24 @@ class Ledger:
         """Open or make the folder. Raises BadInput if it belongs to another enumeration."""
         self.folder = folder
         self._path = folder / DATABASE
+        there = self._path.exists()
+        self.emptied = False
+        """Whether there was a database that nothing stood in: whatever it knew, it is begun anew."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadInput(f"{folder}: {error}: expected a folder to keep an enumeration in") from None
+            raise BadInput(f"{folder}: {error.strerror}: expected a folder to keep an enumeration in") from None
         with _sound(self._path):
             self._database = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
-            self._make(settings, total)
+            self._make(settings, total, there=there)
 
-    def _make(self, settings: Mapping[str, str], total: int) -> None:
+    def _make(self, settings: Mapping[str, str], total: int, *, there: bool) -> None:
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         [version] = database.execute("PRAGMA user_version").fetchone()
         if version == 0:
+            self.emptied = there
             for statement in _SCHEMA.strip().split(";\n"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -124,11 +128,11 @@ class Ledger:
         database.execute("COMMIT")
         if version not in (0, _VERSION):
             raise BadInput(f"{self.folder}: an enumeration of version {version}, expected {_VERSION}")
-        there = dict(database.execute("SELECT name, value FROM setting WHERE name != 'run'").fetchall())
-        for name in {**there, **settings}:
-            if there.get(name) != settings.get(name):
+        kept = dict(database.execute("SELECT name, value FROM setting WHERE name != 'run'").fetchall())
+        for name in {**kept, **settings}:
+            if kept.get(name) != settings.get(name):
                 raise BadInput(
-                    f"{self.folder}: its enumeration has {name}={there.get(name)}, expected {name}={settings.get(name)}"
+                    f"{self.folder}: its enumeration has {name}={kept.get(name)}, expected {name}={settings.get(name)}"
                     " (another --out begins another one)"
                 )
         # A row that is lost would never be tried, and nothing else would tell.

@@ -301,6 +301,26 @@ def test_what_is_no_ledger_is_bad_input(tmp_path: Path) -> None:
             use()
 
 
+def test_an_emptied_database_is_begun_anew_and_that_is_said(tmp_path: Path) -> None:
+    small = ("--entries", "0", "--gfns", "1", "--jobs", "1", "--engine", "ideal", "--out", "out")
+    first = enumerated(*small, cwd=tmp_path)
+    assert "begins anew" not in first.stderr
+    assert "begins anew" not in enumerated(*small, cwd=tmp_path).stderr
+    (tmp_path / "out" / DATABASE).write_bytes(b"")
+    again = enumerated(*small, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert again.stderr.startswith(
+        "sameslots: out/enumeration.db: there was nothing in it: the enumeration begins anew\n"
+    )
+
+
+def test_a_folder_that_is_a_file_is_told_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, why in (("file", "File exists"), ("file/below", "Not a directory")):
+        with pytest.raises(BadInput, match=f"/{folder}: {why}: expected a folder to keep an enumeration in$"):
+            Ledger(tmp_path / folder, settings(), 10)
+
+
 DAMAGES = {
     "DROP TABLE tally": "no such table: tally",
     "DROP TABLE allowance": "no such table: allowance",
