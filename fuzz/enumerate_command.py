@@ -34,7 +34,7 @@ from fuzz.record import buckets_on_record
 from fuzz.scope import Scope, flags_of
 from fuzz.source import source
 from fuzz.supervisor import Workers
-from fuzz.trial import policy_for
+from fuzz.trial import one_at_a_time, policy_for
 from memslots.errors import BadInput
 from memslots.machine import DEFAULT_MACHINE, Machine
 from oracles.policy import Policy
@@ -42,8 +42,6 @@ from reports.campaign_table import LEAST_WIDTH, WIDTH, causes
 from reports.enumeration_table import enumeration_table
 
 _SCOPE = Scope()
-_BLIND = ("serial", "serial-rfc-v1", "qemu-commit", "kvm")
-"""Engines of the single ioctl, whose requests have no invalidate_slot."""
 _BAR = 24
 
 
@@ -99,7 +97,10 @@ def enumerate_lists(
     was begun in a folder goes on there.
     """
     machine, kernel = _machine(engine, reference, max_gfn, faults=faults)
-    flagged = (0,) if invalidate == "never" or (invalidate is None and engine in _BLIND) else (0, 1)
+    blind = one_at_a_time(engine_named(engine))
+    if blind and invalidate == "both":
+        raise BadInput(f"--invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing")
+    flagged = (0,) if blind or invalidate == "never" else (0, 1)
     scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, faults, machine)
     on_record = buckets_on_record(engine, record) if record else None
     settings = {

@@ -525,15 +525,23 @@ def test_bad_usage_is_said_at_once_and_leaves_no_folder(tmp_path: Path, argument
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_of_single_ioctls_is_not_given_flagged_entries_unless_asked(tmp_path: Path) -> None:
+def test_an_engine_of_single_ioctls_is_not_given_flagged_entries(tmp_path: Path) -> None:
     small = ("--entries", "1", "--gfns", "1", "--jobs", "1")
     plain = enumerated(*small, "--engine", "serial", cwd=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert "flagged" not in plain.stdout
     assert plain.stdout.startswith("serial against serial, policy prefix: all ")
     assert plain.stdout.endswith(": 0 mismatches\n")
-    asked = enumerated(*small, "--engine", "serial", "--invalidate", "both", "--out", "asked", cwd=tmp_path)
-    assert "flagged and not" in asked.stdout
+
+
+@pytest.mark.parametrize("engine", ["serial", "serial-rfc-v1", "qemu-commit"])
+def test_flagged_entries_are_not_asked_of_an_engine_that_has_no_flag(tmp_path: Path, engine: str) -> None:
+    result = enumerated("--engine", engine, "--invalidate", "both", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"sameslots: --invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_real_kernel_is_named_and_keeps_its_own_last_gfn(tmp_path: Path, host: Host) -> None:
