@@ -200,6 +200,12 @@ class Ledger:
             self._database.execute("ROLLBACK")
             raise BadInput(f"{self.folder}: another enumeration has taken this folder over")
 
+    def stretches_left(self) -> int:
+        """How many stretches are not done: as many workers have something to do."""
+        with _sound(self._path):
+            [left] = self._database.execute("SELECT COUNT(*) FROM stretch WHERE next < until").fetchone()
+            return int(left)
+
     def done(self) -> int:
         """How many cases have been tried."""
         with _sound(self._path):

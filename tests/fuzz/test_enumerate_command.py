@@ -17,6 +17,7 @@ import pytest
 from engines.protocol import Engine
 from engines.real.host import Host
 from engines.simulated.engines import RfcV1, Serial
+from fuzz.enumerate_command import processes
 from fuzz.enumerated import case_at, first_lists, statement
 from fuzz.enumeration import Enumeration
 from fuzz.ledger import DATABASE, Ledger, Place, Sighting, Tally, settings_of
@@ -374,6 +375,32 @@ def test_a_damaged_folder_is_one_line_and_bad_input(tmp_path: Path, table: str) 
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "cpus", "stretches", "started"),
+    [(None, 2, 256, 2), (1, 2, 256, 1), (1000, 2, 256, 2), (None, 64, 3, 3), (2, 2, 1, 1), (3, 8, 256, 3)],
+)
+def test_no_process_is_started_that_would_have_nothing_to_do(
+    asked: int | None, cpus: int, stretches: int, started: int
+) -> None:
+    assert processes(asked, cpus, stretches) == started
+
+
+def test_stretches_that_are_claimed_are_left_until_they_are_done(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, settings(), 1001)
+    ledger.take_over("run")
+    stretch = ledger.claim("run")
+    assert stretch is not None
+    assert ledger.stretches_left() == 3
+    ledger.add("run", stretch._replace(next=stretch.until), Tally())
+    assert ledger.stretches_left() == 2
+
+
+def test_a_thousand_jobs_are_a_worker_a_stretch_at_most(tmp_path: Path) -> None:
+    result = enumerated("--entries", "1", "--gfns", "1", "--jobs", "1000", "--out", "out", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert [path.name for path in tmp_path.glob("out/worker-*.log")] == ["worker-0.log"]
+
+
 # -- as a user runs it ----------------------------------------------------------------------------------------------
 
 ARGUMENTS = ("--entries", "2", "--gfns", "2")
@@ -491,7 +518,7 @@ def test_a_killed_worker_is_told_with_what_was_found(tmp_path: Path) -> None:
     process = started(*LONGER, "--out", str(folder), cwd=tmp_path)
     wait_until(lambda: under_way(folder))
     workers = workers_of(folder)
-    assert len(workers) == 2
+    assert len(workers) == min(2, len(os.sched_getaffinity(0)))
     os.kill(workers[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
