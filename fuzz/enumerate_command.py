@@ -28,13 +28,13 @@ from fuzz.cli import (
 from fuzz.enumerated import first_lists, statement
 from fuzz.enumeration import Enumeration
 from fuzz.enumerator import command_of, trial_of
-from fuzz.ledger import Ledger
+from fuzz.ledger import DATABASE, Ledger
 from fuzz.progress import Progress
 from fuzz.record import buckets_on_record
 from fuzz.scope import Scope, flags_of
 from fuzz.source import source
 from fuzz.supervisor import Workers
-from fuzz.trial import policy_for
+from fuzz.trial import one_at_a_time, policy_for
 from memslots.errors import BadInput
 from memslots.machine import DEFAULT_MACHINE, Machine
 from oracles.policy import Policy
@@ -42,8 +42,6 @@ from reports.campaign_table import LEAST_WIDTH, WIDTH, causes
 from reports.enumeration_table import enumeration_table
 
 _SCOPE = Scope()
-_BLIND = ("serial", "serial-rfc-v1", "qemu-commit", "kvm")
-"""Engines of the single ioctl, whose requests have no invalidate_slot."""
 _BAR = 24
 
 
@@ -73,7 +71,7 @@ _BAR = 24
 @click.option(
     "--max-gfn", type=int, help="The machine's last gfn: slots that reach further are asked for, and refused."
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one a CPU]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes, one a CPU at most.  [default: one a CPU]")
 @click.option("--out", type=PATH, default=Path("enumeration"), show_default=True, help="The folder to resume from.")
 @click.option("--record", type=PATH, multiple=True, help="Case files, or folders of them, whose buckets are known.")
 def enumerate_lists(
@@ -99,7 +97,10 @@ def enumerate_lists(
     was begun in a folder goes on there.
     """
     machine, kernel = _machine(engine, reference, max_gfn, faults=faults)
-    flagged = (0,) if invalidate == "never" or (invalidate is None and engine in _BLIND) else (0, 1)
+    blind = one_at_a_time(engine_named(engine))
+    if blind and invalidate == "both":
+        raise BadInput(f"--invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing")
+    flagged = (0,) if blind or invalidate == "never" else (0, 1)
     scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, faults, machine)
     on_record = buckets_on_record(engine, record) if record else None
     settings = {
@@ -112,9 +113,11 @@ def enumerate_lists(
     }
     enumeration = Enumeration(scope)
     ledger = Ledger(out, settings, enumeration.total)
+    if ledger.emptied:
+        click.echo(f"sameslots: {out / DATABASE}: there was nothing in it: the enumeration begins anew", err=True)
     interrupted, failed = False, None
     try:
-        interrupted = _run(ledger, enumeration, jobs or len(os.sched_getaffinity(0)), f"{engine} against {reference}")
+        interrupted = _run(ledger, enumeration, jobs, f"{engine} against {reference}")
     except BadInput as error:
         failed = error  # what was found is told all the same
     rows = first_lists(ledger, enumeration, trial_of(settings, quick=False), on_record or set())
@@ -149,7 +152,12 @@ def _machine(engine: str, reference: str, max_gfn: int | None, *, faults: bool) 
     return DEFAULT_MACHINE if max_gfn is None else replace(DEFAULT_MACHINE, max_gfn=max_gfn), {}
 
 
-def _run(ledger: Ledger, enumeration: Enumeration, jobs: int, who: str) -> bool:
+def processes(asked: int | None, cpus: int, stretches: int) -> int:
+    """How many to start: more than there are CPUs, or stretches to go through, would do nothing for it."""
+    return min(asked or cpus, cpus, stretches)
+
+
+def _run(ledger: Ledger, enumeration: Enumeration, jobs: int | None, who: str) -> bool:
     """Whether it was interrupted. Raises BadInput if a worker failed."""
     done = ledger.done()
     if done == enumeration.total:
@@ -158,7 +166,8 @@ def _run(ledger: Ledger, enumeration: Enumeration, jobs: int, who: str) -> bool:
     ledger.take_over(run)
     signal.signal(signal.SIGTERM, _terminated)
     progress = Progress("enumerate", engines=who, out=str(ledger.folder), lists=enumeration.total, done=done)
-    commands = {f"worker-{i}": command_of(ledger.folder, run) for i in range(jobs)}
+    count = processes(jobs, len(os.sched_getaffinity(0)), ledger.stretches_left())
+    commands = {f"worker-{i}": command_of(ledger.folder, run) for i in range(count)}
     try:
         with progress, Workers(commands, ledger.folder) as workers:
             workers.watch(lambda: _tick(progress, ledger, enumeration.total, done))

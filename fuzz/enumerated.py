@@ -59,12 +59,18 @@ def statement(ledger: Ledger, enumeration: Enumeration, settings: Mapping[str, s
     kernel = f" on Linux {settings['kernel']}" if "kernel" in settings else ""
     who = f"{settings['engine']} against {settings['reference']}{kernel}, policy {settings['policy']}"
     lists = f"all {scope.lists:,} {scope.in_words()}"
-    tried = f"{done:,} tried, one of those that differ by names and places alone"
+    tried = f"{done - tally.unfit:,} tried"
+    if tally.unfit:
+        # All is said of what was tried alone: who quotes it must not have to look for what was not.
+        lists = f"those that {settings['engine']} can be given of {lists}"
     if done < total:
         lists = f"not yet {lists}"
-        tried = f"{done:,} of {total:,} tried"
-    tried += f", in {tally.trials:,} trials" if tally.trials != done else ""
-    tried += f"; {tally.unfit:,} left out, for an engine cannot be given them" if tally.unfit else ""
+        tried += f" of {total:,}"
+    else:
+        tried += ", one of those that differ by names and places alone"
+    tried += f", in {tally.trials:,} trials" if tally.trials != done - tally.unfit else ""
+    tried += f"; {tally.unfit:,} left out" if tally.unfit else ""
+    tried += f"; {tally.unfit_failures:,} failures left out" if tally.unfit_failures else ""
     found = "0 mismatches"
     if tally.seen:
         found = f"{tally.mismatches:,} mismatch, in {len(tally.seen):,} buckets"

@@ -62,12 +62,12 @@ class Sweep:
     def _judge(self, case: Case, place: Place) -> bool:
         """Whether the engine could be given the case."""
         tally = self._tally
-        tally.trials += 1
         try:
             verdict = self._trial.verdict(case)
         except Unfit:
             tally.unfit += 1
             return False
+        tally.trials += 1
         for allowance in verdict.allowances:
             tally.allowed[allowance.name] += 1
         if verdict.findings:
@@ -88,13 +88,12 @@ class Sweep:
                 self._judge(failing, Place(number, step, kind, n))
 
     def _meets(self, failing: Case) -> bool:
-        """Whether the engine meets the failure. One that it cannot be given is counted.
+        """Whether the engine meets the failure. One that it cannot be given is counted, but for its list.
 
         Asked beforehand: the reference takes longer, and most kinds of failures are met by few lists.
         """
         try:
             return bool(self._trial.engine.apply(failing).failed)
         except Unfit:
-            self._tally.trials += 1
-            self._tally.unfit += 1
+            self._tally.unfit_failures += 1
             return False

@@ -42,7 +42,12 @@ class Verdict(NamedTuple):
 
 def policy_for(engine: Engine, policy: Policy) -> Policy:
     """`policy`, which speaks of lists; an engine that stops at its first refusal, one at a time, undoes nothing."""
-    return Policy.PREFIX if "at_first_refusal" in engine.shows else policy
+    return Policy.PREFIX if one_at_a_time(engine) else policy
+
+
+def one_at_a_time(engine: Engine) -> bool:
+    """Whether it is an engine of the single ioctl: it shows what stood at its first refusal."""
+    return "at_first_refusal" in engine.shows
 
 
 class Trial:

@@ -3,10 +3,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from engines.protocol import Engine
 from engines.real.host import Host
 from engines.simulated.engines import RfcV1, Serial
+from fuzz.enumerate_command import processes
 from fuzz.enumerated import case_at, first_lists, statement
 from fuzz.enumeration import Enumeration
 from fuzz.ledger import DATABASE, Ledger, Place, Sighting, Tally, settings_of
@@ -124,10 +127,47 @@ def test_an_engine_that_agrees_gets_a_statement_to_quote(tmp_path: Path) -> None
 
 def test_lists_that_an_engine_cannot_be_given_are_told_and_prove_nothing(tmp_path: Path) -> None:
     ledger, enumeration = swept(tmp_path, Choosy(), SCOPE)
-    lists = sum(len(case.apply) == 2 for case in enumeration.cases(0, enumeration.total))
-    assert ledger.tally().unfit == lists
-    said = statement(ledger, enumeration, settings(), None)
-    assert f"; {lists:,} left out, for an engine cannot be given them): 0 mismatches" in said
+    left_out = sum(len(case.apply) == 2 for case in enumeration.cases(0, enumeration.total))
+    tally = ledger.tally()
+    assert (tally.unfit, tally.trials) == (left_out, enumeration.total - left_out)
+    said = statement(ledger, enumeration, settings(engine="choosy"), None)
+    assert said.startswith(
+        "choosy against serial, policy atomic: those that choosy can be given of all 17,073 lists of "
+    )
+    assert said.endswith(
+        f" ({tally.trials:,} tried, one of those that differ by names and places alone; {left_out:,} left out):"
+        " 0 mismatches"
+    )
+
+
+class Faultless(Planted):
+    """One whose allocations cannot be made to fail."""
+
+    def apply(self, case: Case, *, record: bool = False) -> Outcome:
+        if dict(case.faults).keys() & {"slot", "invalid"}:
+            raise Unfit("its allocations are its own")
+        return super().apply(case, record=record)
+
+
+def test_failures_that_an_engine_cannot_be_asked_for_are_told_apart_from_lists(tmp_path: Path) -> None:
+    scope = Scope(entries=1, slots=1, gfns=1, flags=(0,), invalidate=(0,), faults=True)
+    ledger, enumeration = swept(tmp_path, Faultless(), scope)
+    tally = ledger.tally()
+    assert (tally.unfit, tally.unfit_failures) == (0, 2 * enumeration.total)
+    said = statement(ledger, enumeration, settings(scope, "faultless"), None)
+    assert "faultless can be given" not in said, "every list was"
+    assert f" ({enumeration.total} tried, one of " in said
+    assert f", in {tally.trials} trials; {tally.unfit_failures} failures left out): " in said
+
+
+def test_of_a_list_that_an_engine_cannot_be_given_a_statement_says_nothing(tmp_path: Path) -> None:
+    result = enumerated("--engine", "qemu-commit", "--entries", "1", "--gfns", "2", "--jobs", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1] == (
+        "qemu-commit against serial, policy prefix: those that qemu-commit can be given of all 315 lists of up to 1"
+        " entry over 2 slots and 2 gfns, with flags 0 or LOG_DIRTY_PAGES, from all 21 given states (57 tried, one of"
+        " those that differ by names and places alone; 85 left out): 0 mismatches"
+    )
 
 
 def test_a_run_that_is_stopped_again_and_again_comes_to_the_same(tmp_path: Path) -> None:
@@ -257,10 +297,108 @@ def test_what_is_no_ledger_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected the database of an enumeration"):
         settings_of(tmp_path)
     (tmp_path / DATABASE).write_text("this is no database, and long enough to be told apart from an empty one" * 20)
-    with pytest.raises(BadInput, match="expected a folder to keep an enumeration in"):
-        Ledger(tmp_path, settings(), 10)
-    with pytest.raises(BadInput, match="expected the database of an enumeration"):
-        settings_of(tmp_path)
+    for use in (lambda: Ledger(tmp_path, settings(), 10), lambda: settings_of(tmp_path)):
+        with pytest.raises(BadInput, match=rf"/{DATABASE}: file is not a database: expected the database of an enum"):
+            use()
+
+
+def test_an_emptied_database_is_begun_anew_and_that_is_said(tmp_path: Path) -> None:
+    small = ("--entries", "0", "--gfns", "1", "--jobs", "1", "--engine", "ideal", "--out", "out")
+    first = enumerated(*small, cwd=tmp_path)
+    assert "begins anew" not in first.stderr
+    assert "begins anew" not in enumerated(*small, cwd=tmp_path).stderr
+    (tmp_path / "out" / DATABASE).write_bytes(b"")
+    again = enumerated(*small, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert again.stderr.startswith(
+        "sameslots: out/enumeration.db: there was nothing in it: the enumeration begins anew\n"
+    )
+
+
+def test_a_folder_that_is_a_file_is_told_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, why in (("file", "File exists"), ("file/below", "Not a directory")):
+        with pytest.raises(BadInput, match=f"/{folder}: {why}: expected a folder to keep an enumeration in$"):
+            Ledger(tmp_path / folder, settings(), 10)
+
+
+DAMAGES = {
+    "DROP TABLE tally": "no such table: tally",
+    "DROP TABLE allowance": "no such table: allowance",
+    "DROP TABLE stretch": "no such table: stretch",
+    "DELETE FROM stretch WHERE first = 500": "stretches of 1,500 lists where there are 2,000",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_database_is_told_when_it_is_opened(tmp_path: Path, damage: str) -> None:
+    Ledger(tmp_path, settings(), 2000).close()
+    harm(tmp_path, damage)
+    with pytest.raises(BadInput, match=rf"/{DATABASE}: {DAMAGES[damage]}: expected the database of an enumeration"):
+        Ledger(tmp_path, settings(), 2000)
+
+
+def harm(folder: Path, statement: str) -> None:
+    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as database:
+        database.execute(statement)
+
+
+def test_a_database_that_is_damaged_under_way_is_bad_input_too(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, settings(), 2000)
+    ledger.take_over("run")
+    stretch = ledger.claim("run")
+    assert stretch is not None
+    for table in ("bucket", "stretch", "setting"):
+        harm(tmp_path, f"DROP TABLE {table}")
+    uses: list[Callable[[], object]] = [
+        ledger.done,
+        ledger.tally,
+        lambda: ledger.take_over("other"),
+        lambda: ledger.claim("run"),
+        lambda: ledger.add("run", stretch, Tally()),
+    ]
+    for use in uses:
+        with pytest.raises(BadInput, match=rf"/{DATABASE}: .*: expected the database of an enumeration"):
+            use()
+
+
+@pytest.mark.parametrize("table", ["tally", "bucket", "stretch", "setting", "allowance"])
+def test_a_damaged_folder_is_one_line_and_bad_input(tmp_path: Path, table: str) -> None:
+    small = ("--entries", "1", "--gfns", "1", "--jobs", "1", "--engine", "ideal", "--out", "out")
+    assert enumerated(*small, cwd=tmp_path).returncode == 0
+    harm(tmp_path / "out", f"DROP TABLE {table}")
+    result = enumerated(*small, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"sameslots: out/enumeration.db: no such table: {table}: expected the database of an enumeration (without this"
+        " file, or with another --out, it begins anew)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "cpus", "stretches", "started"),
+    [(None, 2, 256, 2), (1, 2, 256, 1), (1000, 2, 256, 2), (None, 64, 3, 3), (2, 2, 1, 1), (3, 8, 256, 3)],
+)
+def test_no_process_is_started_that_would_have_nothing_to_do(
+    asked: int | None, cpus: int, stretches: int, started: int
+) -> None:
+    assert processes(asked, cpus, stretches) == started
+
+
+def test_stretches_that_are_claimed_are_left_until_they_are_done(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, settings(), 1001)
+    ledger.take_over("run")
+    stretch = ledger.claim("run")
+    assert stretch is not None
+    assert ledger.stretches_left() == 3
+    ledger.add("run", stretch._replace(next=stretch.until), Tally())
+    assert ledger.stretches_left() == 2
+
+
+def test_a_thousand_jobs_are_a_worker_a_stretch_at_most(tmp_path: Path) -> None:
+    result = enumerated("--entries", "1", "--gfns", "1", "--jobs", "1000", "--out", "out", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert [path.name for path in tmp_path.glob("out/worker-*.log")] == ["worker-0.log"]
 
 
 # -- as a user runs it ----------------------------------------------------------------------------------------------
@@ -380,7 +518,7 @@ def test_a_killed_worker_is_told_with_what_was_found(tmp_path: Path) -> None:
     process = started(*LONGER, "--out", str(folder), cwd=tmp_path)
     wait_until(lambda: under_way(folder))
     workers = workers_of(folder)
-    assert len(workers) == 2
+    assert len(workers) == min(2, len(os.sched_getaffinity(0)))
     os.kill(workers[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -414,15 +552,23 @@ def test_bad_usage_is_said_at_once_and_leaves_no_folder(tmp_path: Path, argument
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_of_single_ioctls_is_not_given_flagged_entries_unless_asked(tmp_path: Path) -> None:
+def test_an_engine_of_single_ioctls_is_not_given_flagged_entries(tmp_path: Path) -> None:
     small = ("--entries", "1", "--gfns", "1", "--jobs", "1")
     plain = enumerated(*small, "--engine", "serial", cwd=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert "flagged" not in plain.stdout
     assert plain.stdout.startswith("serial against serial, policy prefix: all ")
     assert plain.stdout.endswith(": 0 mismatches\n")
-    asked = enumerated(*small, "--engine", "serial", "--invalidate", "both", "--out", "asked", cwd=tmp_path)
-    assert "flagged and not" in asked.stdout
+
+
+@pytest.mark.parametrize("engine", ["serial", "serial-rfc-v1", "qemu-commit"])
+def test_flagged_entries_are_not_asked_of_an_engine_that_has_no_flag(tmp_path: Path, engine: str) -> None:
+    result = enumerated("--engine", engine, "--invalidate", "both", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"sameslots: --invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_real_kernel_is_named_and_keeps_its_own_last_gfn(tmp_path: Path, host: Host) -> None:
