@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Build a kernel with a list ioctl: `build.sh OUT VARIANT [FRAGMENT...]` makes OUT/arch/x86/boot/bzImage. VARIANT is
 # naive or atomic, a patch of examples/, or astray: naive, which goes wrong in ways chosen while it runs (astray.c).
-# The trees, linux-6.1 and linux-6.1-patched, stand beside OUT, and serve every OUT there, one at a time.
+# The trees, linux-6.1 and linux-6.1-patched, and the objects stand beside OUT, and serve every OUT there, one by one.
 # Needs Debian's linux-source-6.1 (or SOURCE=, a tarball or a tree of Linux 6.1) and what a kernel build needs.
 set -eu
 
@@ -62,21 +62,21 @@ if ! cat "$patch" "$here/astray.c" | cmp -s - "$tree/.applied-$variant"; then
     cat "$patch" "$here/astray.c" >"$tree/.applied-$variant"
 fi
 
-cat "$here/kvm.config" "$@" >"$out/wanted"
-# Another variant with this configuration has nearly all of the objects.
-for other in "$trees"/*/; do
-    if [ ! -e "$out/.config" ] && [ -e "$other/arch/x86/boot/bzImage" ] && cmp -s "$other/wanted" "$out/wanted"; then
-        cp -a "$other/." "$out"
-    fi
-done
-make -s -C "$tree" O="$out" tinyconfig >/dev/null
-(cd "$tree" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "$out/wanted" >/dev/null)
-make -s -C "$tree" O="$out" olddefconfig 2>/dev/null
+# All variants of a configuration are built in one place: little is compiled again, and objects cannot be moved.
+wanted=$trees/wanted-$(cat "$here/kvm.config" "$@" | cksum | cut -d " " -f 1)
+objects=$trees/objects-${wanted##*-}
+cat "$here/kvm.config" "$@" >"$wanted"
+mkdir -p "$objects"
+make -s -C "$tree" O="$objects" tinyconfig >/dev/null
+(cd "$tree" && scripts/kconfig/merge_config.sh -m -O "$objects" "$objects/.config" "$wanted" >/dev/null)
+make -s -C "$tree" O="$objects" olddefconfig 2>/dev/null
 # What Kconfig drops silently is said here.
-missing=$(grep '^CONFIG_' "$out/wanted" | grep -vxFf "$out/.config" || true)
+missing=$(grep '^CONFIG_' "$wanted" | grep -vxFf "$objects/.config" || true)
 if [ -n "$missing" ]; then
-    echo "not set in $out/.config:" $missing >&2
+    echo "not set in $objects/.config:" $missing >&2
     exit 2
 fi
-nice -n 19 make -s -C "$tree" O="$out" -j"$(nproc)" bzImage
+nice -n 19 make -s -C "$tree" O="$objects" -j"$(nproc)" bzImage
+mkdir -p "$out/arch/x86/boot"
+cp "$objects/arch/x86/boot/bzImage" "$out/arch/x86/boot/bzImage"
 echo "$out/arch/x86/boot/bzImage"
