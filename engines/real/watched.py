@@ -110,7 +110,8 @@ class Watched:
                 return True
             now = _wakes(self.pid)
             if now == before and not _runs(self.pid):
-                return False
+                # It may have answered while we looked: then it waits for us.
+                return self._pipe.poll(0)
             before = now
         return False
 
