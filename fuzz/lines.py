@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from engines.protocol import Engine
 from engines.simulated.engines import Serial
-from fuzz.trial import Trial, Verdict
+from fuzz.trial import Basis, Trial, Verdict
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome, json_of_published
@@ -60,10 +60,13 @@ class LineRunner:
     def _result(self, case_id: str | None, case: Case) -> str:
         outcomes: dict[str, Outcome] = {}
         mismatches: list[Json] = []
+        held_to: dict[str, Json] = {}
         for trial in self._trials:
             verdict = trial.verdict(case)
-            outcomes.setdefault(trial.reference.name, verdict.reference)
+            outcomes.setdefault(trial.reference.name, verdict.did)
             outcomes[trial.engine.name] = verdict.outcome
+            if verdict.basis is not Basis.REFERENCE:
+                held_to[trial.engine.name] = _json_of_measure(verdict)
             mismatches += _json_of_findings(verdict)
         for engine in self._shown:
             outcomes[engine.name] = engine.apply(case)
@@ -80,6 +83,7 @@ class LineRunner:
                 "id": case_id,
                 "outcomes": {name: self._json_of(outcome) for name, outcome in outcomes.items()},
                 "mismatches": mismatches,
+                **({"held_to": held_to} if held_to else {}),
             }
         )
 
@@ -94,6 +98,15 @@ def _read(stream: BinaryIO) -> bytes:
         return stream.readline(MAX_LINE_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{stream.name}: {error.strerror}: expected a file of cases, one JSON object a line") from None
+
+
+def _json_of_measure(verdict: Verdict) -> Json:
+    """What is right where that is not what the reference did: the answer and the slots, for nobody need have run it."""
+    right = json_of_outcome(verdict.reference)
+    return {"basis": verdict.basis.name.lower(), **{key: right[key] for key in _HELD_TO}}
+
+
+_HELD_TO = ("value", "errno", "entry_errnos", "at_first_refusal", "active")
 
 
 def _json_of_findings(verdict: Verdict) -> list[Json]:

@@ -125,7 +125,8 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
     except BadInput as error:
         raise located(path, file, error) from None
     outcomes = {reference.name: told.reference, engine.name: told.engine}
-    attached = {".slots": text_of(file), ".svg": svg_map(path.stem, file.case, outcomes, policy)}
+    held = {} if told.held is None else {engine.name: told.held}
+    attached = {".slots": text_of(file), ".svg": svg_map(path.stem, file.case, outcomes, policy, held)}
     if program:
         attached[".c"] = program
     options = [] if name == "rfc-v1" else [f"--engine {name}"]

@@ -13,6 +13,7 @@ from memslots.uapi import KVM_MEMSLOT_INVALID, flag_names
 from oracles.policy import Policy
 from reports.ending import ending_words
 from reports.gfn_axis import ALIKE, GAP, Axis, Segment, axis_of, lanes_of
+from reports.held_to import Held, answer_words
 from reports.map_frame import (
     LABEL,
     LEGEND,
@@ -42,13 +43,18 @@ _STRIP = 15
 _GAP = 10
 
 
-def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Policy) -> str:
-    """The whole picture. The first of `outcomes` is the reference's; of all of them the sets are drawn."""
-    parts = [head(title, outcomes)]
+def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Policy, held: Held) -> str:
+    """The whole picture. The first of `outcomes` is the reference's; of all of them the sets are drawn.
+
+    `held` has who is held to something else than the reference.
+    """
+    endings = {name: ending_words(outcome) for name, outcome in outcomes.items()}
+    endings |= {f"right for {name}": f"{other.name}, {answer_words(other)}" for name, other in held.items()}
+    parts = [head(title, endings)]
     used: set[str] = set()
     right = MARGIN + LABEL + TRACK
     for as_id in range(case.machine.address_spaces):
-        panels = panels_of(as_id, outcomes, policy, case.machine.page_size)
+        panels = panels_of(as_id, outcomes, policy, case.machine.page_size, held)
         axis = axis_of(slot_sets_of(panels), MARGIN + LABEL, TRACK)
         if axis is None:
             continue
@@ -68,7 +74,7 @@ def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Pol
         y += part.height
     content = [
         element("title", plain(title)),
-        element("desc", plain("; ".join(f"{name}: {ending_words(each)}" for name, each in outcomes.items()))),
+        element("desc", plain("; ".join(f"{name}: {words}" for name, words in endings.items()))),
         style(),
         patterns(),
         element("rect", width=width, height=y, class_="paper"),

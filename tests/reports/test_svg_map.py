@@ -61,12 +61,12 @@ def outcomes_of(text: str) -> tuple[Case, dict[str, Outcome]]:
 
 def drawn(text: str, title: str = "a case", policy: Policy = Policy.ATOMIC) -> str:
     case, outcomes = outcomes_of(text)
-    return svg_map(title, case, outcomes, policy)
+    return svg_map(title, case, outcomes, policy, {})
 
 
 def panels(text: str, as_id: int = 0, policy: Policy = Policy.ATOMIC) -> dict[str, Panel]:
     _, outcomes = outcomes_of(text)
-    made = panels_of(as_id, outcomes, policy, 4096)
+    made = panels_of(as_id, outcomes, policy, 4096, {})
     return {panel.title: panel for panel in made if isinstance(panel, Panel)}
 
 
@@ -173,7 +173,7 @@ def test_both_address_spaces_have_a_map_of_their_own() -> None:
 
 def test_a_sparse_address_space_is_as_wide_as_any() -> None:
     _, outcomes = outcomes_of(SPARSE)
-    made = panels_of(1, outcomes, Policy.ATOMIC, 4096)
+    made = panels_of(1, outcomes, Policy.ATOMIC, 4096, {})
     axis = axis_of(slot_sets_of(made), 0, 700)
     assert axis is not None
     assert [segment.kind for segment in axis.segments].count(GAP) == 1
@@ -185,7 +185,7 @@ def test_many_slots_that_are_alike_are_folded() -> None:
     assert "url(#alike)" in root
     assert any(re.fullmatch(r"\d+ alike", text) for text in words(root))
     _, outcomes = outcomes_of(CASES["many"])
-    axis = axis_of(slot_sets_of(panels_of(0, outcomes, Policy.ATOMIC, 4096)), 0, 700)
+    axis = axis_of(slot_sets_of(panels_of(0, outcomes, Policy.ATOMIC, 4096, {})), 0, 700)
     assert axis is not None
     assert sum(segment.kind == ALIKE for segment in axis.segments) == 2
 
@@ -199,12 +199,12 @@ def test_what_is_left_out_is_counted() -> None:
 def test_what_an_engine_does_not_show_is_not_drawn() -> None:
     case, outcomes = outcomes_of(GROW)
     blind = outcomes["rfc-v1"]._replace(active=UNSEEN, inactive=None, published=None)
-    made = panels_of(0, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, 4096)
+    made = panels_of(0, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, 4096, {})
     assert [panel.notes for panel in made if not isinstance(panel, Heading) and "kvm-list" in panel.title] == [
         ("not shown",),
         ("its publications are not shown",),
     ]
-    said = words(svg_map("x", case, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC))
+    said = words(svg_map("x", case, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, {}))
     assert "not shown" in said
 
 
