@@ -12,6 +12,7 @@ from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome, json_of_published
 from memslots.outcome import Outcome
+from reports.readers import figures_of
 
 MAX_LINE_BYTES = 16 << 20
 """A list of 10,000 entries takes about 1.5 MB."""
@@ -89,7 +90,9 @@ class LineRunner:
 
     def _json_of(self, outcome: Outcome) -> Json:
         fields = json_of_outcome(outcome)
-        return fields | {"published": json_of_published(outcome.published)} if self._published else fields
+        if not self._published:
+            return fields
+        return fields | {"published": json_of_published(outcome.published), "readers": _json_of_costs(outcome)}
 
 
 def _read(stream: BinaryIO) -> bytes:
@@ -98,6 +101,17 @@ def _read(stream: BinaryIO) -> bytes:
         return stream.readline(MAX_LINE_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{stream.name}: {error.strerror}: expected a file of cases, one JSON object a line") from None
+
+
+def _json_of_costs(outcome: Outcome) -> Json:
+    """What the call costs its readers; null where that is not known."""
+    cost = figures_of(outcome)
+    if cost is None:
+        return None
+    losses: dict[str, Json] = {
+        name: [list(loss) for loss in each] for name, each in (("unbacked", cost.unbacked), ("retried", cost.retried))
+    }
+    return {"invalid_windows": cost.invalid_windows, "inhibited": cost.inhibited, **losses}
 
 
 def _json_of_measure(verdict: Verdict) -> Json:

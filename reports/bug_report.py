@@ -18,6 +18,7 @@ from reports.ending import ending_words
 from reports.held_to import answer_words
 from reports.narrative import Told, story, what_is_left
 from reports.news import news
+from reports.readers import HEADING, MEANING, cost_lines
 from reports.slot_lines import request_lines, slot_lines
 from reports.subject import subject_of
 from reports.wrapped import wrapped
@@ -57,6 +58,7 @@ def document_of(bug: Bug) -> Document:
         *_reference_itself(told),
         Section(f"Got ({told.engine_name})", tuple(what_is_left(told.engine)), tuple(_got(bug))),
         Section("What readers saw on the way", (), tuple(_seen(bug))),
+        *_costs(told),
         Section("Step by step", (), tuple(story(told, INNER))),
         Section("Why", told.reasons),
         Section("Findings", (), _folded(bucket for *_, bucket in bug.found)),
@@ -184,6 +186,14 @@ def _seen(bug: Bug) -> Iterator[str]:
             continue
         yield f"{name}:" if outcome.published else f"{name}: nothing new, it published nothing"
         yield from _publications(outcome, outcome.published)
+
+
+def _costs(told: Told) -> Iterator[Section]:
+    """Both engines' figures, the reference's to be compared with."""
+    instead = {told.held.name: told.held.outcome} if told.held and told.held.ran else {}
+    lines = cost_lines({told.reference_name: told.reference, **instead, told.engine_name: told.engine})
+    if lines:
+        yield Section(HEADING, (f"{MEANING[:1].upper()}{MEANING[1:]}:",), _folded(lines))
 
 
 def _publications(outcome: Outcome, published: Sequence[Publication]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from reports.answers import answers
 from reports.ending import ending_words
 from reports.held_to import Held, answer_words, right_for
 from reports.memory_map import cell_text, folded, rows_of
+from reports.readers import HEADING, MEANING, cost_lines
 
 _LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
 _MOST_ZERO_ENTRIES = 3
@@ -50,6 +51,10 @@ def case_on_terminal(
         yield Text(f"{name} is held to {other.name}, {answer_words(other)}: {other.why}")
     if any(right_for(name, outcomes, held).errno for name in _judged(outcomes)):
         yield Text(f"A refused list must leave {_LEAVES[policy]} (policy {policy.value}).", style="dim")
+    if costs := cost_lines(outcomes):
+        yield Text("")
+        yield Text(f"{HEADING}, {MEANING}:")
+        yield from (Text(f"  {line}") for line in costs)
     for as_id in range(case.machine.address_spaces):
         yield from _map(as_id, outcomes, policy, held)
     yield from _findings(findings)

@@ -64,6 +64,28 @@ def test_a_mail_has_a_subject_72_columns_and_all_that_a_reader_needs(folder: Pat
         assert words in said
 
 
+MERGE = """\
+slots 1
+given slot=0 gpa=0x0 size=0x100000 hva=0x100000000000
+given slot=1 gpa=0x100000 size=0x100000 hva=0x100000100000
+apply slot=0 size=0 invalidate
+apply slot=1 size=0 invalidate
+apply slot=0 gpa=0x0 size=0x200000 hva=0x100000000000
+"""
+
+
+def test_what_readers_miss_is_told_beside_what_they_miss_one_at_a_time(tmp_path: Path, sameslots: Sameslots) -> None:
+    (tmp_path / "merge.slots").write_text(MERGE)
+    for command, heading in (("report", "readers: Of"), ("show", "readers, of")):
+        said = " ".join(sameslots(command, tmp_path / "merge.slots").stdout.split())
+        assert (
+            f"What it costs {heading} the gfns that the same memory backs before and after: serial: 2 INVALID windows;"
+            " unbacked: 0x0..0xff at 3 publications, 0x100..0x1ff at 1 publication; to be tried again: 0x0..0x1ff at 1"
+            " publication rfc-v1: 2 INVALID windows; unbacked: none; to be tried again: 0x0..0xff at 2 publications,"
+            " 0x100..0x1ff at 1 publication"
+        ) in said
+
+
 def test_markdown_says_the_same_words(folder: Path, sameslots: Sameslots) -> None:
     text = sameslots("report", folder / "grow.slots").stdout
     markdown = sameslots("report", folder / "grow.slots", "--format", "markdown").stdout
