@@ -14,8 +14,10 @@ def folder_of(path: Path) -> Path:
     return path if (path / RECORD).exists() else default_folder(path, Options())
 
 
-def rebuilt(path: Path) -> Built:
+def rebuilt(path: Path, layout: Path | None = None) -> Built:
     """The build in this folder, of its tree as it is now; or of the source tree at `path`.
+
+    `layout` describes the list ioctl of a source tree; a build remembers which file described its own.
 
     Raises BadInput, Unbuildable, Missing.
     """
@@ -23,9 +25,10 @@ def rebuilt(path: Path) -> Built:
     if folder == path:
         facts = facts_of(folder)
         tree, options = Path(facts["tree"]), Options(**dict.fromkeys(facts["options"], True))
+        layout = Path(facts["layout"]) if facts.get("layout") else None
     else:
         tree, options = path, Options()
-    built(tree, folder, options)
+    built(tree, folder, options, layout)
     if facts_of(folder)["checked"] is None:
         check_and_note(built_in(folder))
     return built_in(folder)

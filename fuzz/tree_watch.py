@@ -2,6 +2,7 @@
 """`sameslots tree watch`: a developer's loop, from a save to the smallest list that goes wrong."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ from memslots.case import Case
 @click.option(
     "--cases", type=PATH, multiple=True, default=(Path("corpus"),), show_default=True, help="Tried first, after a save."
 )
-def watch(path: Path, cases: tuple[Path, ...]) -> int:
+@click.option("--layout", type=PATH, metavar="FILE", help="What the list ioctl is like, as docs/tree.md says.")
+def watch(path: Path, cases: tuple[Path, ...], layout: Path | None) -> int:
     """Build the source tree at PATH whenever it is saved, try the known cases on it, and fuzz till the next save.
 
     What goes wrong is shown as the smallest list that shows it. Ctrl-C ends it.
@@ -32,7 +34,7 @@ def watch(path: Path, cases: tuple[Path, ...]) -> int:
         return (read_named(each).case for each in case_paths(there))
 
     try:
-        for _ in rounds(path, rebuilt, Saves(stamp_of(path)), known, click.echo):
+        for _ in rounds(path, partial(rebuilt, layout=layout), Saves(stamp_of(path)), known, click.echo):
             pass
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -6,12 +6,13 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from engines.real.host import Host, this_host
+from engines.tree.engine import end_processes
 from memslots.errors import Missing
 from tests.fake_tree import fake_build
 
@@ -23,6 +24,39 @@ def host() -> Host:
         return this_host()
     except Missing as missing:
         pytest.skip(f"needs /dev/kvm: {missing}")
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """Who leaves a child behind fails here, and not whoever runs after it in the same process."""
+    before = children()
+    yield
+    # Those of a tree's engines are to last as long as this process.
+    end_processes()
+    left = {pid: what for pid, what in children().items() if pid not in before}
+    assert not left, f"left behind: {left}"
+
+
+def children() -> dict[int, str]:
+    """This process's children that nobody has waited for: what /proc says each is, and in which state."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return {}
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            lines = status(int(entry.name)).splitlines()
+            if f"PPid:\t{os.getpid()}" in lines:
+                found[int(entry.name)] = f"{_command(entry)} {next(line for line in lines if 'State:' in line)}"
+    return found
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 class FakeKernel:

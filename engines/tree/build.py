@@ -110,6 +110,7 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
         "options": options.names(),
         "machine": uapi.machine,
         "list": asdict(uapi.list) if uapi.list else None,
+        "layout": str(layout.resolve()) if layout else None,
         "environment": environment(options, programs),
         "kconfig_unmet": unmet,
         "unresolved": link.unresolved,

@@ -4,7 +4,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from errno import errorcode
-from functools import cache
 from pathlib import Path
 
 from engines.simulated.boot import at_rest
@@ -24,10 +23,20 @@ LIST, SERIAL = "tree", "tree-serial"
 _FACETS = frozenset(Outcome._fields)
 
 
-@cache
+_workers: dict[Built, Worker] = {}
+
+
 def _worker_of(built: Built) -> Worker:
     """One for all engines of a build: each case meets a VM of its own."""
-    return Worker(built.library, built.layout, built.environment)
+    if built not in _workers:
+        _workers[built] = Worker(built.library, built.layout, built.environment)
+    return _workers[built]
+
+
+def end_processes() -> None:
+    """End the processes that the engines of all builds share; the next case starts one anew."""
+    for worker in _workers.values():
+        worker.close()
 
 
 class TreeList:

@@ -30,6 +30,8 @@ ENTRY_FIELDS = {
 """What each field of struct memslot_layout may be called in a tree."""
 _ENTRIES = ("kvm_userspace_memory_region_entry", "kvm_userspace_memory_region")
 """What an entry is where the header does not say so, but has a pointer."""
+_DESCRIPTION = "list layout"
+"""The step that reads a description of it."""
 _NEEDED = ("nent", "slot", "guest_phys_addr", "memory_size", "userspace_addr")
 _NUMBERS = {
     "address_spaces": "NUMBER_OF_SPACES",
@@ -75,16 +77,19 @@ class Uapi:
 def read_uapi(source: Source, work: Path, flags: list[str], tools: Tools, steps: Steps, described: Path | None) -> Uapi:
     """As the compiler sees it. `described`: a file that says what the list ioctl is like instead."""
     lines = [f"\tSAY({name}, {value});" for name, value in _NUMBERS.items()]
-    listed = None if described else _list_structs((source.path / "include/uapi/linux/kvm.h").read_text())
-    lines += listed or ()
+    structs = None if described else _list_structs((source.path / "include/uapi/linux/kvm.h").read_text())
+    lines += structs or ()
     path = work / "numbers.c"
     write(path, _SOURCE + "\n".join(lines) + "\n}\n")
     numbers = constants(source, path, work / "numbers.s", flags, tools, steps, "include/uapi/linux/kvm.h")
     said = {name: int(value) for name, value in numbers.items()}
     machine = {name: said[name] for name in _NUMBERS}
     if described is not None:
-        return Uapi(machine, _described(described))
-    return Uapi(machine, None if listed is None else _answered(said))
+        listed = _described(described)
+        steps.taken(_DESCRIPTION, (), [described.resolve()])
+        return Uapi(machine, listed)
+    steps.forget(_DESCRIPTION)
+    return Uapi(machine, None if structs is None else _answered(said))
 
 
 def _list_structs(header: str) -> list[str] | None:

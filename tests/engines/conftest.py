@@ -5,7 +5,6 @@ A slot is written as the specification writes it, in bytes: `s0=[0x0,+0x1000)LR`
 address space 1, `inv0` for the INVALID copy of slot 0.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,8 +112,6 @@ def made(tmp_path: Path) -> Iterator[Made]:
     yield engine_on
     for engine in engines:
         engine.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
 
 
 @pytest.fixture

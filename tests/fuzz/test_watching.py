@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A developer's loop: each save brings a build, the known cases and lists anew, and what is wrong is told."""
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,17 +13,13 @@ from engines.tree.tools import Unbuildable
 from fuzz.watching import Saved, Saves, rounds, stamp_of
 from memslots.case import Case
 from memslots.textreader import parse_case
+from tests.conftest import children
 
 Builds = Callable[..., Path]
 TORN = """slots 1
 apply slot=0 gpa=0x0 size=0x1000 hva=0x0
 apply slot=1 gpa=0x0 size=0x1000 hva=0x0
 """
-
-
-def children() -> list[str]:
-    """The processes that this one has started, those of other tests included."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
 def known() -> Iterator[Case]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A library of Debian's kernel sources: what it says, when it is made again, and how a broken tree is told."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from engines.tree.engine import TreeSerial
 from engines.tree.flags import Options
 from engines.tree.tools import Unbuildable
 from fuzz.model_check import checked
+from fuzz.rebuilt import rebuilt
+from memslots.errors import BadInput
 from memslots.textreader import parse_case
 from tests.engines.tree.conftest import Copy, tree_of
 
@@ -61,6 +64,19 @@ def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: 
     assert made.record["checked"] is None
     changed = {name for name, when in objects(folder).items() if before[name] != when}
     assert changed == {"inside.o", "whole.o", "kernel.o"}
+
+
+def test_a_build_is_made_again_with_what_describes_its_list(copy: Copy, tmp_path: Path) -> None:
+    copy.change(str)
+    layout, folder = tmp_path / "layout.json", tmp_path / "build"
+    described = {"ioctl": "0x4018aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
+    layout.write_text(json.dumps(described))
+    assert built(copy.path, folder, Options(), layout).list_ioctl == 0x4018AEE0
+    layout.write_text(json.dumps(described | {"ioctl": "0x4018aee1"}))
+    assert rebuilt(folder).list_ioctl == 0x4018AEE1
+    layout.unlink()
+    with pytest.raises(BadInput, match=r"layout\.json: No such file"):
+        rebuilt(folder)
 
 
 def test_a_tree_is_only_read(copy: Copy, folder: Path) -> None:

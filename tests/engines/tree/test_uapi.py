@@ -84,9 +84,13 @@ def read(folder: Path, header: str = "", described: Path | None = None) -> Uapi:
     (tree / "include/uapi/linux").mkdir(parents=True)
     (tree / "include/uapi/linux/kvm.h").write_text(KVM_H + header)
     (tree / "include/linux/kvm_host.h").write_text(KVM_HOST_H)
-    work = folder / "work"
-    work.mkdir()
-    return read_uapi(source_at(tree), work, [f"-I{tree}/include"], tools(), Steps(work), described)
+    (folder / "work").mkdir()
+    return read_again(folder, Steps(folder / "work"), described)
+
+
+def read_again(folder: Path, steps: Steps, described: Path | None) -> Uapi:
+    tree = folder / "tree"
+    return read_uapi(source_at(tree), folder / "work", [f"-I{tree}/include"], tools(), steps, described)
 
 
 def test_what_a_vm_is_like(tmp_path: Path) -> None:
@@ -145,6 +149,20 @@ def test_a_file_describes_another_layout(tmp_path: Path) -> None:
     path = tmp_path / "layout.json"
     path.write_text(json.dumps(DESCRIBED))
     assert read(tmp_path, RFC, path).list == ListIoctl(0x4018AEE0, LAYOUT)
+
+
+def test_what_a_library_is_made_of_includes_the_description(tmp_path: Path) -> None:
+    """Or a build would say that nothing has changed, and go on with the layout of before."""
+    path = tmp_path / "layout.json"
+    read(tmp_path)
+    contents: list[str] = []
+    for words in (None, DESCRIBED, DESCRIBED | {"entry_size": 40}, DESCRIBED, None):
+        path.write_text(json.dumps(words))
+        steps = Steps(tmp_path / "work")
+        read_again(tmp_path, steps, path if words else None)
+        contents.append(steps.all())
+    assert contents == [*contents[:3], contents[1], contents[0]]
+    assert len(set(contents)) == 3
 
 
 @pytest.mark.parametrize(
