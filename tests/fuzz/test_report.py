@@ -86,6 +86,25 @@ def test_what_readers_miss_is_told_beside_what_they_miss_one_at_a_time(tmp_path:
         ) in said
 
 
+def test_what_a_refused_list_is_to_leave_is_what_the_policy_says(folder: Path, sameslots: Sameslots) -> None:
+    left = {
+        "atomic": "the state before it: slot 0, gfn 0x0..0xf, userspace_addr 0x100000000000 slot 1, gfn 0x10..0x1f",
+        "prefix": "what was done before the refusal, and nothing else: slot 1, gfn 0x10..0x1f",
+    }
+    for policy, words in left.items():
+        said = " ".join(sameslots("report", folder / "grow.slots", "--policy", policy).stdout.split())
+        assert f"EEXIST, 2 publications, refused at entry 1. The list is to leave {words}," in said
+
+
+def test_what_no_reader_saw_is_told_as_such(folder: Path, sameslots: Sameslots) -> None:
+    """QEMU keeps its vCPUs out of KVM meanwhile; the list ioctl does not."""
+    said = " ".join(sameslots("report", folder / "grow.slots", "--reference", "qemu-commit").stdout.split())
+    assert (
+        "What readers saw on the way: qemu-commit: 1. slot 0 turns INVALID; readers are kept out 2. slot 0 at 0x0..0xf"
+        " is gone; readers are kept out rfc-v1: 1. slot 0 turns INVALID What it costs"
+    ) in said
+
+
 def test_markdown_says_the_same_words(folder: Path, sameslots: Sameslots) -> None:
     text = sameslots("report", folder / "grow.slots").stdout
     markdown = sameslots("report", folder / "grow.slots", "--format", "markdown").stdout
