@@ -2,6 +2,7 @@
 """`sameslots report` and `explain`: mails in 72 columns, files beside them, one line where there is nothing to say."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,48 @@ def test_the_widest_values_stay_within_the_columns(tmp_path: Path, sameslots: Sa
     lines = (tmp_path / "out" / "w.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if len(line) > 72] == []
     assert any("padding ff" in line for line in lines)
+
+
+LONG = "visibility-invalid-windows-eexist-crashed-null-dereference-p1-unknown-another-window"
+
+
+def test_long_names_and_commands_stay_within_the_columns_too(tmp_path: Path, sameslots: Sameslots) -> None:
+    cases, out = tmp_path / "cases", tmp_path / "out"
+    cases.mkdir()
+    for ending in "ab":
+        (cases / f"{LONG}-{ending}.slots").write_text(GROW)
+    options = ("--engine", "rfc-v1", "--reference", "serial-rfc-v1", "--policy", "prefix")
+    assert sameslots("report", cases, *options, "--out", out).returncode == 0
+    reports = sorted(set(out.glob("*.txt")) - {out / "index.txt"})
+    assert len(reports) == 2, "neither has taken the other's place"
+    for report in reports:
+        assert report.name.startswith(LONG[:30])
+        text = report.read_text("utf-8")
+        assert [line for line in text.splitlines() if len(line) > 72] == []
+        assert all(f"  {report.stem}{ending}: " in text for ending in (".slots", ".svg", ".c"))
+        # And a shell takes the command as it stands there.
+        [command] = re.findall(r"^To see it:\n((?:  .+\n)+)", text, re.MULTILINE)
+        assert command.count("\\\n") == 1
+        words = shlex.split(command.replace("\\\n", ""))
+        assert words == [
+            "sameslots",
+            "show",
+            "--reference",
+            "serial-rfc-v1",
+            "--policy",
+            "prefix",
+            f"{report.stem}.slots",
+        ]
+        assert sameslots(*words[1:], within=("env", "-C", str(out))).returncode == 0
+    assert [line for line in (out / "index.txt").read_text("utf-8").splitlines() if len(line) > 72] == []
+
+
+def test_a_name_with_blanks_is_one_word_of_the_command(tmp_path: Path, sameslots: Sameslots) -> None:
+    (tmp_path / "a b.slots").write_text(GROW)
+    assert (
+        "\n  sameslots show 'a b.slots'\n"
+        in sameslots("report", "a b.slots", within=("env", "-C", str(tmp_path))).stdout
+    )
 
 
 @pytest.mark.parametrize("command", ["report", "explain"])
