@@ -15,6 +15,7 @@ from engines.catalogue import MACHINES, engine_named
 from engines.protocol import Engine
 from engines.simulated.plain import PlainVm
 from fuzz.cli import BAD_INPUT, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.commit import commit
 from fuzz.explain import engine_for, engine_option, told_of
 from fuzz.replay import case_paths, located, read_named
 from fuzz.reproduce import program_of
@@ -37,6 +38,9 @@ from reports.wrapped import continued
 _FORMATS = {"text": (as_text, ".txt"), "markdown": (as_markdown, ".md")}
 _IOCTLS = {"rfc-v1": LIST, "kvm-list": LIST, "kvm": SERIAL, "serial-rfc-v1": SERIAL}
 """The engines that are an ioctl of some kernel, and which program asks a kernel the same."""
+_SERIES = "20220909104506.738478-1-eesposit@redhat.com"
+"""The cover letter of the RFC, on the list."""
+_OF_THE_SERIES = ("rfc-v1", "serial-rfc-v1")
 _MOST_ASKED = 64
 
 
@@ -194,12 +198,15 @@ def _source(engine: Engine) -> str:
 
 
 def _versions(case: Case, *engines: Engine) -> Iterator[str]:
-    yield f"sameslots {version('sameslots')}, Python {platform.python_version()}"
+    at = commit()
+    yield f"sameslots {version('sameslots')}{f', commit {at}' if at else ''}, Python {platform.python_version()}"
     for engine in engines:
         if engine.name in MACHINES:
             yield f"{engine.name}: Linux {platform.release()}, really run"
         else:
             yield f"{engine.name}: simulated; no kernel was run"
+        if engine.name in _OF_THE_SERIES:
+            yield f"the series: Message-ID <{_SERIES}>"
     yield f"machine: {words_of(case.machine)}"
 
 

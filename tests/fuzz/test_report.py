@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from fuzz.commit import commit
+
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 
 HOUSE = Path(__file__).parent.parent.parent
@@ -60,7 +62,7 @@ def test_a_mail_has_a_subject_72_columns_and_all_that_a_reader_needs(folder: Pat
         "P2 refuses a CREATE, and undoes nothing",
         "final_slots EEXIST EEXIST P2 CREATE refuse",
         "To see it: sameslots show ",
-        "rfc-v1: simulated; no kernel was run",
+        "rfc-v1: simulated; no kernel was run the series: Message-ID <20220909104506.738478-1-eesposit@redhat.com>",
     ):
         assert words in said
 
@@ -85,6 +87,12 @@ def test_what_readers_miss_is_told_beside_what_they_miss_one_at_a_time(tmp_path:
             " publication rfc-v1: 2 INVALID windows; unbacked: none; to be tried again: 0x0..0xff at 2 publications,"
             " 0x100..0x1ff at 1 publication"
         ) in said
+
+
+def test_versions_name_the_commit_where_there_is_one(folder: Path, sameslots: Sameslots) -> None:
+    said = sameslots("report", folder / "grow.slots").stdout
+    at = commit()
+    assert re.search(rf"^  sameslots [\d.]+{f', commit {at}' if at else ''}, Python [\d.]+$", said, re.MULTILINE)
 
 
 def test_what_a_refused_list_is_to_leave_is_what_the_policy_says(folder: Path, sameslots: Sameslots) -> None:
@@ -276,4 +284,4 @@ def test_the_reports_in_docs_are_what_the_command_writes(form: str, tmp_path: Pa
 
 def _without_versions(path: Path) -> str:
     """The file but for what differs from one machine to the next."""
-    return re.sub(r"sameslots \S+, Python \S+", "", path.read_text("utf-8"))
+    return re.sub(r"sameslots \S+, (commit [^,]+, )?Python \S+", "", path.read_text("utf-8"))
