@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from reports.gfn_axis import ALIKE, GAP, Axis
-from reports.map_panels import CHANGED, INVALID, LOST, PHANTOM
+from reports.map_panels import CHANGED, INVALID, LEFT, LOST, PHANTOM
 from reports.svg import ADVANCE, element, plain, shortened, width_of
 from reports.wrapped import wrapped
 
@@ -17,9 +17,10 @@ LINE = 15
 TEXT = 11
 TICK = 10
 _TICK_ROWS = 3
-PATTERNS = {INVALID: "invalid", PHANTOM: "phantom", CHANGED: "changed"}
+PATTERNS = {INVALID: "invalid", LEFT: "invalid", PHANTOM: "phantom", CHANGED: "changed"}
 LEGEND = {
     INVALID: "INVALID: found by readers, who have to try again",
+    LEFT: "left INVALID: still so when the call is over",
     PHANTOM: "phantom: in no set that is right",
     CHANGED: "other flags or userspace_addr than is right",
     LOST: "lost: should be there, and is not",

@@ -17,8 +17,8 @@ from reports.held_to import Held, right_for
 from reports.memory_map import rows_of
 from reports.news import news
 
-INVALID, PHANTOM, CHANGED, LOST = "INVALID", "phantom", "other flags or hva", "lost"
-MARKS = (INVALID, PHANTOM, CHANGED, LOST)
+INVALID, LEFT, PHANTOM, CHANGED, LOST = "INVALID", "left INVALID", "phantom", "other flags or hva", "lost"
+MARKS = (INVALID, LEFT, PHANTOM, CHANGED, LOST)
 _MOST_PUBLICATIONS = 12
 """More publications than this of one engine are told by the first and the last of them."""
 
@@ -79,7 +79,7 @@ def slot_sets_of(panels: Sequence[Panel | Heading]) -> list[SlotSet]:
 
 
 def _at_rest(title: str, note: str, slots: SlotSet, right: SlotSet | None = None) -> Panel:
-    boxes = [Box(slot, tuple(_marks(slot, None if right is None else [right]))) for slot in slots]
+    boxes = [Box(slot, tuple(_marks(slot, None if right is None else [right], LEFT))) for slot in slots]
     if right is not None:
         there = {_place(slot) for slot in slots}
         boxes += [Box(slot, (LOST,)) for slot in right if _place(slot) not in there]
@@ -138,9 +138,9 @@ def _place(slot: Slot) -> tuple[int, int, int]:
     return slot.id, slot.base_gfn, slot.npages
 
 
-def _marks(slot: Slot, rights: Sequence[SlotSet] | None) -> Iterator[str]:
+def _marks(slot: Slot, rights: Sequence[SlotSet] | None, invalid: str = INVALID) -> Iterator[str]:
     if slot.flags & KVM_MEMSLOT_INVALID:
-        yield INVALID
+        yield invalid
     if rights is None:
         return
     same = [other for right in rights for other in right if _place(other) == _place(slot)]
