@@ -51,13 +51,20 @@ def case_on_terminal(
         yield Text(f"{name} is held to {other.name}, {answer_words(other)}: {other.why}")
     if any(right_for(name, outcomes, held).errno for name in _judged(outcomes)):
         yield Text(f"A refused list must leave {_LEAVES[policy]} (policy {policy.value}).", style="dim")
-    if costs := cost_lines(outcomes):
+    if costs := cost_lines(_with_what_is_right(outcomes, held)):
         yield Text("")
         yield Text(f"{HEADING}, {MEANING}:")
         yield from (Text(f"  {line}") for line in costs)
     for as_id in range(case.machine.address_spaces):
         yield from _map(as_id, outcomes, policy, held)
     yield from _findings(findings)
+
+
+def _with_what_is_right(outcomes: dict[str, Outcome], held: Held) -> dict[str, Outcome]:
+    """Behind the reference, by their names, what the reference comes to where that is what engines are held to."""
+    instead = {other.name: other.outcome for other in held.values() if other.ran}
+    reference = next(iter(outcomes))
+    return {reference: outcomes[reference]} | instead | outcomes
 
 
 def _given(case: Case) -> Iterator[RenderableType]:

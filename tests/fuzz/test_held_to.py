@@ -193,6 +193,9 @@ def test_a_failure_of_the_reference_alone_is_told_beside_what_is_right(case: Cas
     assert "serial: EFAULT, 4 publications\n" in shown
     assert "rfc-v1 is held to serial without the failure, ok, 5 publications: serial alone meets the failure" in shown
     assert "A refused list must leave" not in shown, "rfc-v1's is to be accepted"
+    # The figure to beat is that of the list as it ought to go.
+    costs = re.findall(r"^  (.+?): (\d) INVALID window", shown.partition("What it costs readers")[2], re.MULTILINE)
+    assert costs == [("serial", "2"), ("serial without the failure", "2"), ("rfc-v1", "2")]
 
 
 def test_show_says_of_each_engine_what_it_is_held_to(case: Case, sameslots: Sameslots) -> None:
