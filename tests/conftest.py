@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from engines.real.host import Host, this_host
 from engines.tree.engine import end_processes
 from memslots.errors import Missing
 from tests.fake_tree import fake_build
+
+# A shell starts what runs in the background with SIGINT ignored, and so would be everything that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -151,7 +151,10 @@ def test_no_guest_is_left_however_its_owner_ends(kernel_of: KernelOf, number: in
             time.sleep(0.1)
         assert emulators()
         owner.send_signal(number)
-        owner.wait(SOON)
+        try:
+            owner.wait(SOON)
+        finally:
+            owner.kill()
     while emulators() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not emulators()
