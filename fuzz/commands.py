@@ -25,6 +25,7 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.held_to import held_to
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
@@ -36,6 +37,7 @@ from memslots.errors import BadInput, Unfit
 from memslots.jsonl import line_from_case
 from memslots.textreader import read_case
 from oracles.policy import Policy
+from reports.held_to import HeldTo
 from reports.svg_map import svg_map
 from reports.terminal import case_on_terminal
 
@@ -98,24 +100,28 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
         return NOTHING_NEW
     judged = {policy_for(engine_named(name), Policy(policy)) for name in engines if name != reference}
     right = judged.pop() if len(judged) == 1 else Policy(policy)
+    held: dict[str, HeldTo] = {}
     try:
-        outcomes = {reference: engine_named(reference).apply(case, record=True)}
+        did = engine_named(reference).apply(case, record=True)
+        outcomes = {reference: did}
         findings: list[tuple[str, str]] = []
         for name in engines:
             if name == reference:
                 continue
-            verdict = Trial(engine_named(reference), engine_named(name), Policy(policy)).verdict(case)
+            trial = Trial(engine_named(reference), engine_named(name), Policy(policy))
+            findings += [(name, finding.bucket) for finding in trial.verdict(case).findings]
             outcomes[name] = engine_named(name).apply(case, record=True)
-            findings += [(name, finding.bucket) for finding in verdict.findings]
+            other = held_to(trial, case, did, outcomes[name])
+            held.update({} if other is None else {name: other})
     except BadInput as error:
         raise located(path, file, error) from None
     if svg is not None:
-        write(svg, svg_map(path.stem, case, outcomes, right), "a picture")
+        write(svg, svg_map(path.stem, case, outcomes, right, held), "a picture")
     # Paper has no edge: what is piped or redirected is folded only if COLUMNS says where.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else NO_EDGE
     console = Console(highlight=False, width=width)
     with console.capture() as capture:
-        for part in case_on_terminal(str(path), case, outcomes, findings, right):
+        for part in case_on_terminal(str(path), case, outcomes, findings, right, held):
             console.print(part, soft_wrap=isinstance(part, Text))
     drawn = capture.get()
     # Tables are padded to their width, which a mail need not carry.

@@ -66,7 +66,13 @@ _BAR = 24
     type=click.Choice(["both", "never"]),
     help="Whether entries are flagged, too.  [default: both, where the engine reads invalidate_slot]",
 )
-@click.option("--hvas", type=int, default=_SCOPE.hvas, show_default=True, help="Pieces of memory a slot, 1 or 2.")
+@click.option(
+    "--hvas",
+    type=click.Choice(["1", "2", "follow", "mixed"]),
+    default=str(_SCOPE.hvas),
+    show_default=True,
+    help="Pieces of memory of a slot's own; or the guest's memory, which follows the gfn; or that and one of its own.",
+)
 @click.option("--faults", is_flag=True, help="Try each list once more for every single failure that the engine meets.")
 @click.option(
     "--max-gfn", type=int, help="The machine's last gfn: slots that reach further are asked for, and refused."
@@ -84,7 +90,7 @@ def enumerate_lists(
     spaces: int,
     flags: str,
     invalidate: str | None,
-    hvas: int,
+    hvas: str,
     faults: bool,
     max_gfn: int | None,
     jobs: int | None,
@@ -101,7 +107,8 @@ def enumerate_lists(
     if blind and invalidate == "both":
         raise BadInput(f"--invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing")
     flagged = (0,) if blind or invalidate == "never" else (0, 1)
-    scope = Scope(entries, slots, gfns, flags_of(flags), flagged, hvas, spaces, faults, machine)
+    own, memory = (int(hvas), "own") if hvas.isdecimal() else (1, hvas)
+    scope = Scope(entries, slots, gfns, flags_of(flags), flagged, own, spaces, faults, memory, machine)
     on_record = buckets_on_record(engine, record) if record else None
     settings = {
         "engine": engine,

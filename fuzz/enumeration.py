@@ -2,11 +2,11 @@
 """Every case of a scope, one of each orbit, by number.
 
 Two cases are of one orbit if one becomes the other when ids are renamed (alike in both address spaces), all gfns are
-shifted by as much, or the pieces of memory of a slot change places. Of each orbit the case stays in which ids and
-pieces of memory are named in the order in which they first appear, the given slots by base first and the list then,
-and of which some region begins at gfn 0. So whether an entry may come next depends on little: how many ids have
-appeared, of which slots memory has, and whether anything has begun at gfn 0. The cases that begin in one way are
-counted without looking at them, which is what makes them numbered.
+shifted by as much (with the memory that follows them), or the pieces of memory of a slot's own change places. Of each
+orbit the case stays in which ids and pieces of memory are named in the order in which they first appear, the given
+slots by base first and the list then, and of which some region begins at gfn 0. So whether an entry may come next
+depends on little: how many ids have appeared, of which slots memory has, and whether anything has begun at gfn 0. The
+cases that begin in one way are counted without looking at them, which is what makes them numbered.
 
 They are in order: shorter lists first, then fewer given slots, then where those lie, then by the letters of the list.
 The case that stays is the first of its orbit in that order.
@@ -114,7 +114,7 @@ class Enumeration:
             return None
         ids = max(ids, letter.id + 1)
         if letter.npages:
-            if self.scope.hvas > 1:
+            if self.scope.memory == "own" and self.scope.hvas > 1:
                 slot = 1 << letter.as_id * self.scope.slots + letter.id
                 if letter.hva and not seen & slot:
                     return None

@@ -2,7 +2,6 @@
 """The command that tells how a mismatch comes about: explain."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from engines.catalogue import engine_named, known
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.held_to import held_to
 from fuzz.reason import reason
 from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
 from fuzz.trial import Trial, Verdict
@@ -17,7 +17,6 @@ from memslots.case import Case
 from memslots.casefile import CaseFile
 from memslots.errors import BadInput
 from memslots.expectation import MismatchExpected
-from memslots.outcome import Outcome
 from memslots.textreader import read_case
 from oracles.policy import Policy
 from reports.narrative import Told, narrative
@@ -68,38 +67,13 @@ def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) ->
 
 def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tuple[Verdict, Told]:
     """What the oracles say of the case, and both outcomes with all their events. Raises BadCase."""
-    verdict = Trial(reference, engine, policy).verdict(case)
+    trial = Trial(reference, engine, policy)
+    verdict = trial.verdict(case)
     reasons = merged(dict.fromkeys(reason(each, verdict.outcome) for each in verdict.findings))
     parting = next((each.parting for each in verdict.findings), None)
-    told = Told(
-        reference.name,
-        _recorded(case, reference, verdict.reference),
-        engine.name,
-        engine.apply(case, record=True),
-        parting,
-        tuple(reasons),
-    )
-    return verdict, told
-
-
-def _recorded(case: Case, reference: Engine, judged: Outcome) -> Outcome:
-    """The reference's outcome that was judged by, with its events; without, where the trial has made it up.
-
-    It is not always that of the case: with faults, for one, what only the engine meets is judged otherwise.
-    """
-    for tried in (case, replace(case, faults=())):
-        outcome = reference.apply(tried, record=True)
-        if _alike(outcome, judged):
-            return outcome
-    return judged
-
-
-def _alike(recorded: Outcome, judged: Outcome) -> bool:
-    return all(
-        getattr(recorded, field) == getattr(judged, field)
-        for field in Outcome._fields
-        if field not in ("events", "mishaps", "published", "incomplete")
-    )
+    did, got = reference.apply(case, record=True), engine.apply(case, record=True)
+    held = held_to(trial, case, did, got)
+    return verdict, Told(reference.name, did, engine.name, got, parting, tuple(reasons), held)
 
 
 def _lines(title: str, verdict: Verdict, told: Told) -> Iterator[str]:

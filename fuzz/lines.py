@@ -7,11 +7,12 @@ from typing import BinaryIO
 
 from engines.protocol import Engine
 from engines.simulated.engines import Serial
-from fuzz.trial import Trial, Verdict
+from fuzz.trial import Basis, Trial, Verdict
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.jsonl import BadJson, Json, case_from_line, json_of_outcome, json_of_published
 from memslots.outcome import Outcome
+from reports.readers import figures_of
 
 MAX_LINE_BYTES = 16 << 20
 """A list of 10,000 entries takes about 1.5 MB."""
@@ -60,10 +61,13 @@ class LineRunner:
     def _result(self, case_id: str | None, case: Case) -> str:
         outcomes: dict[str, Outcome] = {}
         mismatches: list[Json] = []
+        held_to: dict[str, Json] = {}
         for trial in self._trials:
             verdict = trial.verdict(case)
-            outcomes.setdefault(trial.reference.name, verdict.reference)
+            outcomes.setdefault(trial.reference.name, verdict.did)
             outcomes[trial.engine.name] = verdict.outcome
+            if verdict.basis is not Basis.REFERENCE:
+                held_to[trial.engine.name] = _json_of_measure(verdict)
             mismatches += _json_of_findings(verdict)
         for engine in self._shown:
             outcomes[engine.name] = engine.apply(case)
@@ -80,12 +84,15 @@ class LineRunner:
                 "id": case_id,
                 "outcomes": {name: self._json_of(outcome) for name, outcome in outcomes.items()},
                 "mismatches": mismatches,
+                **({"held_to": held_to} if held_to else {}),
             }
         )
 
     def _json_of(self, outcome: Outcome) -> Json:
         fields = json_of_outcome(outcome)
-        return fields | {"published": json_of_published(outcome.published)} if self._published else fields
+        if not self._published:
+            return fields
+        return fields | {"published": json_of_published(outcome.published), "readers": _json_of_costs(outcome)}
 
 
 def _read(stream: BinaryIO) -> bytes:
@@ -94,6 +101,26 @@ def _read(stream: BinaryIO) -> bytes:
         return stream.readline(MAX_LINE_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{stream.name}: {error.strerror}: expected a file of cases, one JSON object a line") from None
+
+
+def _json_of_costs(outcome: Outcome) -> Json:
+    """What the call costs its readers; null where that is not known."""
+    cost = figures_of(outcome)
+    if cost is None:
+        return None
+    losses: dict[str, Json] = {
+        name: [list(loss) for loss in each] for name, each in (("unbacked", cost.unbacked), ("retried", cost.retried))
+    }
+    return {"invalid_windows": cost.invalid_windows, "inhibited": cost.inhibited, **losses}
+
+
+def _json_of_measure(verdict: Verdict) -> Json:
+    """What is right where that is not what the reference did: the answer and the slots, for nobody need have run it."""
+    right = json_of_outcome(verdict.reference)
+    return {"basis": verdict.basis.name.lower(), **{key: right[key] for key in _HELD_TO}}
+
+
+_HELD_TO = ("value", "errno", "entry_errnos", "at_first_refusal", "active")
 
 
 def _json_of_findings(verdict: Verdict) -> list[Json]:

@@ -11,7 +11,7 @@ from engines.protocol import Engines, RefusedGiven
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.casefile import CaseFile
-from memslots.errors import BadInput, BadLine, RefusedHere, Unfit
+from memslots.errors import BadInput, BadLine, RefusedHere, Unfit, UnfitEntry
 from memslots.expectation import ActiveSlot, Agreement, Ending, Expectation, MismatchExpected
 from memslots.outcome import UNSEEN, Outcome
 from memslots.textreader import read_case
@@ -67,12 +67,14 @@ def expected_engines(path: Path, file: CaseFile) -> dict[str, list[Expectation]]
 
 def located(path: Path, file: CaseFile, error: BadInput) -> BadInput:
     """The error with the file that it is about, and the line if it knows of one."""
-    if isinstance(error, RefusedGiven):
-        lines = [lineno for lineno, line in enumerate(file.lines, 2) if line.keyword == "given"]
-        return BadInput(f"{path}:{lines[error.index]}: {error}")
+    where = str(path)
+    if isinstance(error, RefusedGiven | RefusedHere | UnfitEntry):
+        keyword = "apply" if isinstance(error, UnfitEntry) else "given"
+        lines = [lineno for lineno, line in enumerate(file.lines, 2) if line.keyword == keyword]
+        where += f":{lines[error.index]}" if error.index < len(lines) else ""  # the header may name more entries
     # What a kernel refuses that the model accepts is news of it, and nothing to be left out in silence.
     fits = not isinstance(error, Unfit) or isinstance(error, RefusedHere)
-    return (BadInput if fits else Unfit)(f"{path}: {error}")
+    return (BadInput if fits else Unfit)(f"{where}: {error}")
 
 
 def surprises(

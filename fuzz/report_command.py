@@ -15,6 +15,7 @@ from engines.catalogue import MACHINES, engine_named
 from engines.protocol import Engine
 from engines.simulated.plain import PlainVm
 from fuzz.cli import BAD_INPUT, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.commit import commit
 from fuzz.explain import engine_for, engine_option, told_of
 from fuzz.replay import case_paths, located, read_named
 from fuzz.reproduce import program_of
@@ -27,14 +28,19 @@ from memslots.outcome import Change
 from memslots.textwriter import text_of, words_of
 from oracles.policy import Policy
 from reports.bug_report import Bug, document_of
-from reports.document import Document, as_markdown, as_text
+from reports.document import INNER, Document, as_markdown, as_text
+from reports.file_stem import file_stem
 from reports.report_index import Entry, index_of
 from reports.reproducer import LIST, SERIAL
 from reports.svg_map import svg_map
+from reports.wrapped import continued
 
 _FORMATS = {"text": (as_text, ".txt"), "markdown": (as_markdown, ".md")}
 _IOCTLS = {"rfc-v1": LIST, "kvm-list": LIST, "kvm": SERIAL, "serial-rfc-v1": SERIAL}
 """The engines that are an ioctl of some kernel, and which program asks a kernel the same."""
+_SERIES = "20220909104506.738478-1-eesposit@redhat.com"
+"""The cover letter of the RFC, on the list."""
+_OF_THE_SERIES = ("rfc-v1", "serial-rfc-v1")
 _MOST_ASKED = 64
 
 
@@ -77,7 +83,7 @@ def report(path: Path, engine: str | None, reference: str, policy: str, form: st
     elif out is None:
         click.echo(_FORMATS[form][0](written.document), nl=False)
     else:
-        click.echo(str(_write(out, path.stem, written, form)))
+        click.echo(str(_write(out, file_stem(path.stem), written, form)))
     return NOTHING_NEW
 
 
@@ -99,7 +105,7 @@ def _report_folder(path: Path, asked: _Asked, out: Path) -> int:
             agreeing += 1
             continue
         folder = out / each.relative_to(path).parent
-        file = _write(folder, each.stem, written, asked.format)
+        file = _write(folder, file_stem(each.stem), written, asked.format)
         case = read_named(each).case
         size = len(case.given) + len(case.apply)
         entries.append(Entry(file.relative_to(out).as_posix(), written.document.subject, size))
@@ -119,19 +125,21 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
         policy = policy_for(engine, asked.policy)
         if not verdict.findings:
             return None
+        stem = file_stem(path.stem)
         program, program_line = _program(file, path, name, asked.policy, out)
         if program and all(finding.mismatch.oracle == "visibility" for finding in verdict.findings):
             program_line += " (it sees what is left, not what readers see on the way)"
     except BadInput as error:
         raise located(path, file, error) from None
     outcomes = {reference.name: told.reference, engine.name: told.engine}
-    attached = {".slots": text_of(file), ".svg": svg_map(path.stem, file.case, outcomes, policy)}
+    held = {} if told.held is None else {engine.name: told.held}
+    attached = {".slots": text_of(file), ".svg": svg_map(path.stem, file.case, outcomes, policy, held)}
     if program:
         attached[".c"] = program
-    options = [] if name == "rfc-v1" else [f"--engine {name}"]
-    options += [] if asked.reference == "serial" else [f"--reference {asked.reference}"]
-    options += [] if asked.policy is Policy.ATOMIC else [f"--policy {asked.policy.value}"]
-    shown = f"{path.stem}.slots" if out else str(path)
+    options = [] if name == "rfc-v1" else ["--engine", name]
+    options += [] if asked.reference == "serial" else ["--reference", asked.reference]
+    options += [] if asked.policy is Policy.ATOMIC else ["--policy", asked.policy.value]
+    shown = f"{stem}.slots" if out else str(path)
     bug = Bug(
         file,
         told,
@@ -139,11 +147,11 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
         tuple(_asked_for(file.case)),
         policy,
         tuple((_titled(each), _source(each)) for each in (reference, engine)),
-        (" ".join(["sameslots show", *options, shown]),),
+        tuple(continued(["sameslots", "show", *options, shown], INNER)),
         tuple(
             [
-                f"{path.stem}.slots: the case",
-                f"{path.stem}.svg: a memory map, before, after and on the way",
+                f"{stem}.slots: the case",
+                f"{stem}.svg: a memory map, before, after and on the way",
                 program_line,
             ]
             if out
@@ -151,7 +159,7 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
         ),
         tuple(_versions(file.case, reference, engine)),
     )
-    return _Written(document_of(bug)._replace(picture=f"{path.stem}.svg" if out else ""), attached)
+    return _Written(document_of(bug)._replace(picture=f"{stem}.svg" if out else ""), attached)
 
 
 def _program(file: CaseFile, path: Path, engine: str, policy: Policy, out: Path | None) -> tuple[str, str]:
@@ -159,7 +167,7 @@ def _program(file: CaseFile, path: Path, engine: str, policy: Policy, out: Path 
     ioctl = _IOCTLS.get(engine)
     if ioctl is None:
         return "", f"no C program: {engine} is no ioctl of a kernel"
-    name = f"{path.stem}.c"
+    name = f"{file_stem(path.stem)}.c"
     try:
         text = program_of(file, name, ioctl, policy)
     except BadInput as error:
@@ -190,12 +198,15 @@ def _source(engine: Engine) -> str:
 
 
 def _versions(case: Case, *engines: Engine) -> Iterator[str]:
-    yield f"sameslots {version('sameslots')}, Python {platform.python_version()}"
+    at = commit()
+    yield f"sameslots {version('sameslots')}{f', commit {at}' if at else ''}, Python {platform.python_version()}"
     for engine in engines:
         if engine.name in MACHINES:
             yield f"{engine.name}: Linux {platform.release()}, really run"
         else:
             yield f"{engine.name}: simulated; no kernel was run"
+        if engine.name in _OF_THE_SERIES:
+            yield f"the series: Message-ID <{_SERIES}>"
     yield f"machine: {words_of(case.machine)}"
 
 

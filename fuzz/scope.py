@@ -13,6 +13,11 @@ from memslots.region import Region
 from memslots.uapi import FLAG_NAMES, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID, flag_names
 
 _LIMITS = {"entries": (0, 8), "slots": (1, 8), "gfns": (1, 64), "hvas": (1, 2), "spaces": (1, 2)}
+_MEMORY = {
+    "own": "userspace_addr the slot's own wherever it lies",
+    "follow": "userspace_addr following the gfn",
+    "mixed": "userspace_addr following the gfn or the slot's own",
+}
 _MOST_GIVEN_STATES = 1_000_000
 _MOST_LISTS = 1 << 62
 """What the ledger can count."""
@@ -22,7 +27,7 @@ _USER_FLAGS = {name: bit for name, bit in FLAG_NAMES.items() if bit != KVM_MEMSL
 class Letter(NamedTuple):
     """What one entry may ask for, within the scope. `npages` is 0 for a DELETE, which has nothing but its id.
 
-    `hva` says which of the slot's own pieces of memory. Letters sort as lists do: the plain ones first.
+    `hva` says which of the pieces of memory that the slot may have. Letters sort as lists do: the plain ones first.
     """
 
     as_id: int
@@ -38,9 +43,10 @@ class Letter(NamedTuple):
 class Scope:
     """Lists of up to `entries` entries over `slots` ids in each of `spaces` address spaces and `gfns` pages.
 
-    `flags` and `invalidate` are the values that the fields flags and invalidate_slot take. Each slot has `hvas`
-    pieces of memory, which no other slot has. With `faults`, each list is tried with every single failure, too.
-    Raises BadInput where it cannot be.
+    `flags` and `invalidate` are the values that the fields flags and invalidate_slot take. `memory` says what slots
+    have: `own`, each `hvas` pieces that no other slot has, wherever it lies; `follow`, the guest's, which follows the
+    gfn, so that slots that hold the same gfn hold the same memory; `mixed`, that or one piece of their own. With
+    `faults`, each list is tried with every single failure, too. Raises BadInput where it cannot be.
     """
 
     entries: int = 2
@@ -51,12 +57,17 @@ class Scope:
     hvas: int = 1
     spaces: int = 1
     faults: bool = False
+    memory: str = "own"
     machine: Machine = DEFAULT_MACHINE
 
     def __post_init__(self) -> None:
         for name, (least, most) in _LIMITS.items():
             if not least <= getattr(self, name) <= most:
                 raise BadInput(f"{name}={getattr(self, name)}: expected {least} to {most}")
+        if self.memory not in _MEMORY:
+            raise BadInput(f"memory={self.memory}: expected one of {', '.join(_MEMORY)}")
+        if self.memory != "own" and self.hvas > 1:
+            raise BadInput(f"hvas={self.hvas}, memory={self.memory}: expected hvas=1")
         if self.spaces > self.machine.address_spaces:
             raise BadInput(f"spaces={self.spaces}: the machine has {self.machine.address_spaces} address space")
         if self.invalidate not in ((0,), (0, 1)):
@@ -75,6 +86,11 @@ class Scope:
             )
 
     @property
+    def pieces(self) -> int:
+        """How many pieces of memory a region may ask for, where it lies."""
+        return 2 if self.memory == "mixed" else self.hvas
+
+    @property
     def shifts(self) -> bool:
         """Whether a case may be moved to other gfns as a whole: nothing in the scope meets the machine's last gfn."""
         return self.machine.max_gfn >= self.gfns - 1
@@ -85,7 +101,7 @@ class Scope:
         room = min(self.gfns, self.machine.max_gfn + 1)
         # Of k ranges that do not overlap, 2k ends have to be placed; ends of neighbours may coincide.
         one_space: int = sum(
-            comb(room + k, 2 * k) * perm(self.slots, k) * (len(self.flags) * self.hvas) ** k
+            comb(room + k, 2 * k) * perm(self.slots, k) * (len(self.flags) * self.pieces) ** k
             for k in range(self.slots + 1)
         )
         return prod([one_space] * self.spaces)
@@ -106,7 +122,7 @@ class Scope:
             for as_id, i in ids
             for npages in range(1, self.gfns + 1)
             for base in range(self.gfns - npages + 1)
-            for flags, hva, flagged in product(self.flags, range(self.hvas), self.invalidate)
+            for flags, hva, flagged in product(self.flags, range(self.pieces), self.invalidate)
         ]
         return sorted(deletes + sized)
 
@@ -117,7 +133,12 @@ class Scope:
         if not npages:
             return Region(slot, invalidate_slot=invalidate)
         page = self.machine.page_size
-        memory = ((hva * self.spaces + as_id) * self.slots + slot_id) * self.gfns
+        if self.memory != "own" and not hva:
+            memory = base
+        else:
+            # Behind what follows the gfn, where there is any: that has the room of one slot.
+            before = hva * self.spaces * self.slots if self.memory == "own" else 1
+            memory = (before + as_id * self.slots + slot_id) * self.gfns
         return Region(slot, flags, base * page, npages * page, memory * page, invalidate)
 
     def settings(self) -> Mapping[str, str]:
@@ -129,6 +150,7 @@ class Scope:
             "flags": _flags_words(self.flags, ","),
             "invalidate": ",".join(map(str, self.invalidate)),
             "hvas": str(self.hvas),
+            "memory": self.memory,
             "spaces": str(self.spaces),
             "faults": "yes" if self.faults else "no",
             "machine": " ".join([self.machine.profile, *(f"{k}={v:#x}" for k, v in self.machine.numbers().items())]),
@@ -148,17 +170,22 @@ class Scope:
             int(settings["hvas"]),
             int(settings["spaces"]),
             settings["faults"] == "yes",
+            settings["memory"],
             machine_of(profile, {name: int(value, 16) for name, value in pairs}),
         )
 
     def in_words(self) -> str:
-        """`lists of up to 3 entries over 2 slots and 4 gfns, flagged and not, from all 63 given states`."""
+        """`lists of up to 3 entries over 2 slots and 4 gfns, ..., flagged and not, from all 63 given states`.
+
+        What is the same in all of them is said as well.
+        """
         words = f"lists of up to {_counted(self.entries, 'entry', 'entries')} over {_counted(self.slots, 'slot')}"
         words += f" in each of {self.spaces} address spaces" if self.spaces > 1 else ""
         words += f" and {_counted(self.gfns, 'gfn')}"
         words += "" if self.shifts else f" of which {self.machine.max_gfn:#x} is the last that there is"
         words += f", with flags {_flags_words(self.flags, ' or ')}" if self.flags != (0,) else ""
-        words += f", {self.hvas} pieces of memory a slot" if self.hvas > 1 else ""
+        words += f", {_MEMORY[self.memory]}"
+        words += " or its second one" if self.hvas > 1 else ""
         words += ", flagged and not" if len(self.invalidate) > 1 else ""
         words += ", without faults and with every single one that is met" if self.faults else ""
         return f"{words}, from all {_counted(self.given_states, 'given state')}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One trial: a case through the reference and through an engine, and what the oracles say of the two."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 from typing import NamedTuple
 
 from engines.catalogue import strict
@@ -12,13 +12,32 @@ from memslots.case import Case
 from memslots.outcome import Event, Outcome
 from oracles.allowances import allowed_of_commit
 from oracles.bucket import bucket_of, parting_event
-from oracles.form import as_refused, fails_before, form_refusal
+from oracles.form import FormRefusal, as_refused, fails_before, form_refusal
 from oracles.injected import as_failed, failure_of_its_own, refused_before, spared, unasked
 from oracles.judge import asked, judge
 from oracles.mismatch import Allowance, Judgement, Mismatch
 from oracles.policy import Policy
 from oracles.windows import NEEDS as WINDOWS_NEED
 from oracles.windows import windows
+
+
+class Basis(Enum):
+    """Where that comes from what an engine is held to."""
+
+    REFERENCE = "what the reference did with the case"
+    SPARED = "what it does without the failure, which it alone has met"
+    REFUSED_BEFORE = "what it does without the failure: it refuses an entry before the one for which the engine fails"
+    FAILURE = "made up: the errno of the failure that the engine has met, and nothing changed"
+    FORM = "made up: a refusal of the form, which the reference lets pass"
+    OWN_ORDER = "what the reference did with the list in the engine's own order"
+
+
+class Measure(NamedTuple):
+    """What an engine is held to, and where that comes from; the refusal that it must make for the form alone."""
+
+    right: Outcome
+    basis: Basis
+    form: FormRefusal | None = None
 
 
 class Finding(NamedTuple):
@@ -32,12 +51,14 @@ class Finding(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Both outcomes, what the oracles found, and what they allowed."""
+    """What the engine is held to, its outcome, what the oracles found and allowed; and what the reference did."""
 
     reference: Outcome
     outcome: Outcome
     findings: tuple[Finding, ...]
     allowances: tuple[Allowance, ...]
+    did: Outcome
+    basis: Basis
 
 
 def policy_for(engine: Engine, policy: Policy) -> Policy:
@@ -59,54 +80,60 @@ class Trial:
         self.policy = policy_for(engine, policy)
         self._oracles = asked(engine.shows)
         self._strict = strict(engine)
-        self._as_one = engine.shows >= WINDOWS_NEED and "at_first_refusal" not in engine.shows
+        self._as_one = engine.shows >= WINDOWS_NEED and not one_at_a_time(engine)
         self._own_order = OWN_ORDER.get(engine.name)
 
     def judge(self, case: Case) -> tuple[Outcome, Outcome, Judgement]:
-        """Both outcomes and what the oracles say; where faults strike, beside what they make right. Raises BadCase."""
+        """What is right, the engine's outcome, and what the oracles say of the two. Raises BadCase."""
+        _, (right, _, _), outcome, judgement = self._judged(case)
+        return right, outcome, judgement
+
+    def _judged(self, case: Case) -> tuple[Outcome, Measure, Outcome, Judgement]:
+        """The reference's outcome, what is right beside it, the engine's, and what the oracles say."""
         reference = self.reference.apply(case)
         outcome = self.engine.apply(case)
+        measure = self.measure(case, reference, outcome)
+        right, _, form = measure
+        judgement = judge(right, outcome, self._oracles, self.policy)
         if self._own_order is not None:
-            return self._judge_in_own_order(case, reference, outcome, self._own_order)
-        unfailed = reference
-        if case.faults and (reference.failed or outcome.failed):
-            unfailed = self.reference.apply(replace(case, faults=()))
-            if spared(reference, outcome) or refused_before(outcome, unfailed):
-                reference = unfailed
-            elif failure_of_its_own(reference, outcome):
-                reference = as_failed(reference, outcome)
-        refusal = form_refusal(case, unfailed) if self._strict else None
-        if refusal is not None and fails_before(case, outcome, refusal):
-            refusal = None
-        if refusal is not None:
-            reference = as_refused(reference, refusal)
-        judgement = judge(reference, outcome, self._oracles, self.policy)
+            own = tuple(allowed_of_commit(reference, right, outcome))
+            return reference, measure, outcome, judgement._replace(allowances=judgement.allowances + own)
         if outcome.failed:
             judgement = judgement._replace(mismatches=(*unasked(case.faults, outcome), *judgement.mismatches))
         if self._as_one and outcome.published:
-            of_windows = tuple(windows(case, reference, outcome, self.policy))
+            of_windows = tuple(windows(case, right, outcome, self.policy))
             judgement = judgement._replace(mismatches=(*judgement.mismatches, *of_windows))
-        if refusal is not None:
-            judgement = judgement._replace(allowances=(refusal.allowance, *judgement.allowances))
-        return reference, outcome, judgement
+        if form is not None:
+            judgement = judgement._replace(allowances=(form.allowance, *judgement.allowances))
+        return reference, measure, outcome, judgement
 
-    def _judge_in_own_order(
-        self, case: Case, listed: Outcome, outcome: Outcome, own_order: Callable[[Case], Case]
-    ) -> tuple[Outcome, Outcome, Judgement]:
-        """The same for an engine with an order of its own.
-
-        A list that both accept comes to the same in any order; otherwise the reference gets the list in that order.
-        """
-        reference = self.reference.apply(own_order(case)) if listed.value or outcome.value else listed
-        mismatches, allowances = judge(reference, outcome, self._oracles, self.policy)
-        own = tuple(allowed_of_commit(listed, reference, outcome))
-        return reference, outcome, Judgement(mismatches, allowances + own)
+    def measure(self, case: Case, reference: Outcome, outcome: Outcome, *, record: bool = False) -> Measure:
+        """What is right beside both outcomes of the case; with events, if `record`, where the reference runs again."""
+        if self._own_order is not None:
+            # A list that both accept comes to the same in any order.
+            if not (reference.value or outcome.value):
+                return Measure(reference, Basis.REFERENCE)
+            return Measure(self.reference.apply(self._own_order(case), record=record), Basis.OWN_ORDER)
+        right = unfailed = reference
+        basis = Basis.REFERENCE
+        if case.faults and (reference.failed or outcome.failed):
+            unfailed = self.reference.apply(replace(case, faults=()), record=record)
+            if spared(reference, outcome):
+                right, basis = unfailed, Basis.SPARED
+            elif refused_before(outcome, unfailed):
+                right, basis = unfailed, Basis.REFUSED_BEFORE
+            elif failure_of_its_own(reference, outcome):
+                right, basis = as_failed(reference, outcome), Basis.FAILURE
+        form = form_refusal(case, unfailed) if self._strict else None
+        if form is None or fails_before(case, outcome, form):
+            return Measure(right, basis)
+        return Measure(as_refused(right, form), Basis.FORM, form)
 
     def verdict(self, case: Case) -> Verdict:
         """The same, with the bucket of each mismatch."""
-        reference, outcome, judgement = self.judge(case)
-        findings = tuple([self._finding(mismatch, reference, outcome) for mismatch in judgement.mismatches])
-        return Verdict(reference, outcome, findings, judgement.allowances)
+        did, (right, basis, _), outcome, judgement = self._judged(case)
+        findings = tuple([self._finding(mismatch, right, outcome) for mismatch in judgement.mismatches])
+        return Verdict(right, outcome, findings, judgement.allowances, did, basis)
 
     def _finding(self, mismatch: Mismatch, reference: Outcome, outcome: Outcome) -> Finding:
         parting = parting_event(mismatch, reference, outcome)

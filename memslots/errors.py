@@ -48,6 +48,14 @@ class Unfit(BadCase):
     """A case that one engine cannot take as it is, where others can. The text says what is in the way."""
 
 
+class UnfitEntry(Unfit):
+    """A list of which one entry is in the way."""
+
+    def __init__(self, index: int, text: str) -> None:
+        super().__init__(f"entry {index}: {text}")
+        self.index = index
+
+
 class RefusedHere(Unfit):
     """A `given` region that the model accepts and this kernel refuses: news of the kernel. The list was not tried."""
 
@@ -55,6 +63,7 @@ class RefusedHere(Unfit):
         super().__init__(
             f"given {index}: this kernel refuses it ({errno_name}), and the model accepts it: see `sameslots calibrate`"
         )
+        self.index = index
 
 
 class Missing(Exception):

@@ -15,8 +15,10 @@ from oracles.mismatch import Mismatch
 from oracles.policy import Policy, expected_active
 from reports.document import INNER, Document, Section
 from reports.ending import ending_words
+from reports.held_to import answer_words
 from reports.narrative import Told, story, what_is_left
 from reports.news import news
+from reports.readers import HEADING, MEANING, cost_lines
 from reports.slot_lines import request_lines, slot_lines
 from reports.subject import subject_of
 from reports.wrapped import wrapped
@@ -52,9 +54,11 @@ def document_of(bug: Bug) -> Document:
     sections = [
         Section("", tuple(_opening(bug))),
         Section("The list", (), tuple(_list(bug))),
-        Section(f"Expected ({told.reference_name})", (_expected(bug),), tuple(_right(bug))),
+        Section(f"Expected ({told.held.name if told.held else told.reference_name})", *_expected(bug)),
+        *_reference_itself(told),
         Section(f"Got ({told.engine_name})", tuple(what_is_left(told.engine)), tuple(_got(bug))),
         Section("What readers saw on the way", (), tuple(_seen(bug))),
+        *_costs(told),
         Section("Step by step", (), tuple(story(told, INNER))),
         Section("Why", told.reasons),
         Section("Findings", (), _folded(bucket for *_, bucket in bug.found)),
@@ -110,32 +114,45 @@ def _list(bug: Bug) -> Iterator[str]:
 def _entries_at_issue(bug: Bug) -> set[int]:
     """The entries that the reference refuses, or where an engine parts from it."""
     partings = {parting.entry for _, parting, _ in bug.found if parting is not None}
-    errnos = bug.told.reference.entry_errnos or ()
+    errnos = bug.told.right.entry_errnos or ()
     return partings | {i for i, errno in enumerate(errnos) if errno}
 
 
-def _expected(bug: Bug) -> str:
-    told = bug.told
-    reference = told.reference
-    if not reference.errno:
-        return f"{ending_words(reference)}. The slots that are right:"
-    entry = len(reference.entry_errnos or ()) - 1
+def _expected(bug: Bug) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paragraphs: what makes it right, if it is not what the reference did, and the answer. Lines: the slots."""
+    held = bug.told.held
+    return ((held.why,) if held else ()) + (_answer(bug),), tuple(_right(bug))
+
+
+def _reference_itself(told: Told) -> Iterator[Section]:
+    """What the reference did with the case, where something else is right."""
+    if told.held is not None:
+        lines = tuple(slot_lines(told.reference.active, (), INNER))
+        yield Section(f"The case itself ({told.reference_name})", (f"{ending_words(told.reference)}:",), lines)
+
+
+def _answer(bug: Bug) -> str:
+    right, held = bug.told.right, bug.told.held
+    answer = ending_words(right) if held is None else answer_words(held)
+    if not right.errno:
+        return f"{answer}. The slots that are right:"
+    entry = len(right.entry_errnos or ()) - 1
     left = (
         "the state before it" if bug.policy is Policy.ATOMIC else "what was done before the refusal, and nothing else"
     )
     at = f" at entry {entry}" if entry >= 0 else ""
-    return f"{ending_words(reference)}, refused{at}. The list is to leave {left}:"
+    return f"{answer}, refused{at}. The list is to leave {left}:"
 
 
 def _right(bug: Bug) -> Iterator[str]:
-    right = expected_active(bug.told.reference, bug.policy)
+    right = expected_active(bug.told.right, bug.policy)
     yield from slot_lines(right, _at_issue(bug), INNER)
 
 
 def _at_issue(bug: Bug) -> set[Slot]:
     """The slots that are not in every one of the sets that should be alike."""
     outcome = bug.told.engine
-    right = _flat(expected_active(bug.told.reference, bug.policy))
+    right = _flat(expected_active(bug.told.right, bug.policy))
     sets = [_flat(sets) for sets in (outcome.active, outcome.inactive) if sets]
     return {slot for one in sets for slot in one ^ right}
 
@@ -162,12 +179,21 @@ def _got(bug: Bug) -> Iterator[str]:
 
 def _seen(bug: Bug) -> Iterator[str]:
     told = bug.told
-    for name, outcome in ((told.reference_name, told.reference), (told.engine_name, told.engine)):
+    instead = [(told.held.name, told.held.outcome)] if told.held and told.held.ran else []
+    for name, outcome in ((told.reference_name, told.reference), *instead, (told.engine_name, told.engine)):
         if outcome.published is None:
             yield f"{name}: not shown"
             continue
         yield f"{name}:" if outcome.published else f"{name}: nothing new, it published nothing"
         yield from _publications(outcome, outcome.published)
+
+
+def _costs(told: Told) -> Iterator[Section]:
+    """Both engines' figures, the reference's to be compared with."""
+    instead = {told.held.name: told.held.outcome} if told.held and told.held.ran else {}
+    lines = cost_lines({told.reference_name: told.reference, **instead, told.engine_name: told.engine})
+    if lines:
+        yield Section(HEADING, (f"{MEANING[:1].upper()}{MEANING[1:]}:",), _folded(lines))
 
 
 def _publications(outcome: Outcome, published: Sequence[Publication]) -> Iterator[str]:

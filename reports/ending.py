@@ -22,13 +22,14 @@ def ending_words(outcome: Outcome) -> str:
     if outcome.warned:
         text += ", WARN"
     if outcome.leaked:
-        text += f", leaked {_counted(outcome.leaked, 'object')}"
+        text += f", leaked {counted(outcome.leaked, 'object')}"
     if outcome.publications is not None:
-        text += f", {_counted(outcome.publications, 'publication')}"
+        text += f", {counted(outcome.publications, 'publication')}"
     for early in before_any_entry(outcome):
         text += f"; before any entry: {early}"
     return text
 
 
-def _counted(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
+    """`1 object`, `2 objects`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

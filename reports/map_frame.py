@@ -4,10 +4,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from memslots.outcome import Outcome
-from reports.ending import ending_words
 from reports.gfn_axis import ALIKE, GAP, Axis
-from reports.map_panels import CHANGED, INVALID, LOST, PHANTOM
+from reports.map_panels import CHANGED, INVALID, LEFT, LOST, PHANTOM
 from reports.svg import ADVANCE, element, plain, shortened, width_of
 from reports.wrapped import wrapped
 
@@ -19,9 +17,10 @@ LINE = 15
 TEXT = 11
 TICK = 10
 _TICK_ROWS = 3
-PATTERNS = {INVALID: "invalid", PHANTOM: "phantom", CHANGED: "changed"}
+PATTERNS = {INVALID: "invalid", LEFT: "invalid", PHANTOM: "phantom", CHANGED: "changed"}
 LEGEND = {
     INVALID: "INVALID: found by readers, who have to try again",
+    LEFT: "left INVALID: still so when the call is over",
     PHANTOM: "phantom: in no set that is right",
     CHANGED: "other flags or userspace_addr than is right",
     LOST: "lost: should be there, and is not",
@@ -44,13 +43,13 @@ def text_at(text: str, x: int, y: int, class_: str, anchor: str = "start") -> st
     return element("text", plain(text), x=x, y=y, class_=class_, **more)
 
 
-def head(title: str, outcomes: Mapping[str, Outcome]) -> Drawn:
+def head(title: str, endings: Mapping[str, str]) -> Drawn:
     """The title, and how each engine ended."""
     wide = LABEL + TRACK
     lines = [text_at(shortened(title, wide, 14), MARGIN, 14, "title")]
     y = 14
-    for name, outcome in outcomes.items():
-        for i, line in enumerate(wrapped(f"{name}: {ending_words(outcome)}", int(wide / (TEXT * ADVANCE)))):
+    for name, words in endings.items():
+        for i, line in enumerate(wrapped(f"{name}: {words}", int(wide / (TEXT * ADVANCE)))):
             y += LINE + (4 if i == 0 else 0)
             lines.append(text_at(line, MARGIN, y, "soft"))
     return Drawn("".join(lines), y + 10)

@@ -13,11 +13,12 @@ from memslots.slot import Slot, SlotSet
 from memslots.uapi import KVM_MEMSLOT_INVALID
 from oracles.backing import unbacked_gfns
 from oracles.policy import Policy, expected_active
+from reports.held_to import Held, right_for
 from reports.memory_map import rows_of
 from reports.news import news
 
-INVALID, PHANTOM, CHANGED, LOST = "INVALID", "phantom", "other flags or hva", "lost"
-MARKS = (INVALID, PHANTOM, CHANGED, LOST)
+INVALID, LEFT, PHANTOM, CHANGED, LOST = "INVALID", "left INVALID", "phantom", "other flags or hva", "lost"
+MARKS = (INVALID, LEFT, PHANTOM, CHANGED, LOST)
 _MOST_PUBLICATIONS = 12
 """More publications than this of one engine are told by the first and the last of them."""
 
@@ -48,21 +49,26 @@ class Heading(NamedTuple):
     text: str
 
 
-def panels_of(as_id: int, outcomes: Mapping[str, Outcome], policy: Policy, page_size: int) -> list[Panel | Heading]:
+def panels_of(
+    as_id: int, outcomes: Mapping[str, Outcome], policy: Policy, page_size: int, held: Held
+) -> list[Panel | Heading]:
     """All panels of one address space. The first of `outcomes` is the reference's."""
     [(name, reference), *others] = outcomes.items()
-    right = expected_active(reference, policy)[as_id]
+    rights = {each: expected_active(right_for(each, outcomes, held), policy)[as_id] for each, _ in others}
     refused = reference.at_first_refusal is not None
-    restored = "; right, since the list is refused" if refused and policy is Policy.ATOMIC else ""
+    measured = any(each not in held for each, _ in others) or not others
+    restored = "; right, since the list is refused" if refused and measured and policy is Policy.ATOMIC else ""
     panels: list[Panel | Heading] = [Heading("Before and after the call")]
     panels.append(_at_rest("before", f"both sets{restored}", reference.before[as_id]))
-    done = "what was done before the refusal" if refused else "this is right"
+    done = "what was done before the refusal" if refused else "this is right" if measured else ""
     panels.append(_at_rest(f"after {name}", done, reference.active[as_id]))
     for name, outcome in others:
-        panels += _after(name, outcome, as_id, right)
+        if name in held:
+            panels.append(_at_rest(f"right for {name}", held[name].name, rights[name]))
+        panels += _after(name, outcome, as_id, rights[name])
     published = [
         *_published(next(iter(outcomes)), reference, as_id, reference.active[as_id], page_size),
-        *(panel for name, outcome in others for panel in _published(name, outcome, as_id, right, page_size)),
+        *(panel for name, outcome in others for panel in _published(name, outcome, as_id, rights[name], page_size)),
     ]
     return [*panels, Heading("What readers saw on the way: each set published, in order"), *published]
 
@@ -73,7 +79,7 @@ def slot_sets_of(panels: Sequence[Panel | Heading]) -> list[SlotSet]:
 
 
 def _at_rest(title: str, note: str, slots: SlotSet, right: SlotSet | None = None) -> Panel:
-    boxes = [Box(slot, tuple(_marks(slot, None if right is None else [right]))) for slot in slots]
+    boxes = [Box(slot, tuple(_marks(slot, None if right is None else [right], LEFT))) for slot in slots]
     if right is not None:
         there = {_place(slot) for slot in slots}
         boxes += [Box(slot, (LOST,)) for slot in right if _place(slot) not in there]
@@ -132,9 +138,9 @@ def _place(slot: Slot) -> tuple[int, int, int]:
     return slot.id, slot.base_gfn, slot.npages
 
 
-def _marks(slot: Slot, rights: Sequence[SlotSet] | None) -> Iterator[str]:
+def _marks(slot: Slot, rights: Sequence[SlotSet] | None, invalid: str = INVALID) -> Iterator[str]:
     if slot.flags & KVM_MEMSLOT_INVALID:
-        yield INVALID
+        yield invalid
     if rights is None:
         return
     same = [other for right in rights for other in right if _place(other) == _place(slot)]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from memslots.outcome import Change, Event, Outcome
 from reports.ending import ending_words
+from reports.held_to import HeldTo
 from reports.leftovers import leftovers
 from reports.steps import Step, steps_of
 from reports.wrapped import wrapped
@@ -22,7 +23,10 @@ PARTING = "<== here they part"
 
 
 class Told(NamedTuple):
-    """Both outcomes of a case, recorded, by the names of their engines; the event where they part; the reasons."""
+    """Both outcomes of a case, recorded, by the names of their engines; the event where they part; the reasons.
+
+    `held` is what the engine is held to, None if that is what the reference did.
+    """
 
     reference_name: str
     reference: Outcome
@@ -30,6 +34,12 @@ class Told(NamedTuple):
     engine: Outcome
     parting: Event | None
     reasons: tuple[str, ...]
+    held: HeldTo | None = None
+
+    @property
+    def right(self) -> Outcome:
+        """What the engine is held to."""
+        return self.reference if self.held is None else self.held.outcome
 
 
 def narrative(told: Told, width: int) -> Iterator[str]:
@@ -48,12 +58,22 @@ def narrative(told: Told, width: int) -> Iterator[str]:
 def story(told: Told, width: int) -> Iterator[str]:
     """The steps of both, the reference's in brief."""
     own = _index(told.engine, told.parting)
-    theirs = None if own is not None else _index(told.reference, told.parting)
+    theirs = None if own is not None else _index(told.right, told.parting)
     yield f"{told.reference_name}:"
-    yield from _steps(told.reference, width, theirs, brief=True)
+    yield from _steps(told.reference, width, theirs if told.held is None else None, brief=True)
+    if told.held is not None:
+        yield ""
+        yield from _held(told.held, width, theirs)
     yield ""
     yield from wrapped(f"{told.engine_name} (set A is active when the call begins, B is not; ranges are gfns):", width)
     yield from _steps(told.engine, width, own)
+
+
+def _held(held: HeldTo, width: int, parting: int | None) -> Iterator[str]:
+    """What is right instead: its steps where somebody took them."""
+    yield from wrapped(f"{held.name}, which is right here: {held.why}", width)
+    if held.ran:
+        yield from _steps(held.outcome, width, parting, brief=True)
 
 
 def what_is_left(outcome: Outcome) -> list[str]:

@@ -16,6 +16,8 @@ from reports.news import gfns, news
 _OBJECT = re.compile(r"(\d+):(\d+)@0x([0-9a-f]+)\+0x([0-9a-f]+)")
 _SPACE = re.compile(r"address space (\d+)")
 _LOCKS = ("lock", "unlock")
+_RELEASED = "released"
+"""The release that is part of a swap, told with the publication: its own event may stand behind others."""
 
 
 class Step(NamedTuple):
@@ -97,7 +99,7 @@ class _Reader:
                 yield from map(self._clause, run)
 
     def _worth_telling(self, events: Sequence[Event]) -> Iterator[Event]:
-        """The events without locks that are told by another: a swap releases one, and who hangs does not get it."""
+        """The events, a swap's release behind it, but without locks that are told by another: who hangs gets none."""
         for event, following in zip_longest(events, events[1:]):
             if event.kind == "lock" and following is not None and following.kind == "hung":
                 yield following._replace(detail=self._waits(event.detail))
@@ -110,9 +112,9 @@ class _Reader:
                 if self.held.pop(event.detail, None) is not None:
                     yield event
             else:
-                if event.kind == "publish":
-                    self.held.pop("slots_arch_lock", None)
                 yield event
+                if event.kind == "publish" and self.held.pop("slots_arch_lock", None) is not None:
+                    yield event._replace(kind=_RELEASED, detail="slots_arch_lock")
 
     def _waits(self, lock: str) -> str:
         self._told_of_hanging = True
@@ -132,6 +134,8 @@ class _Reader:
                 return self._replace(event)
             case "publish":
                 return self._publish(event)
+            case "released":
+                return f"which releases {detail}"
             case "refuse":
                 return f"refuses: {detail}" if detail else "refuses"
             case "stray":

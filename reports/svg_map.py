@@ -13,6 +13,7 @@ from memslots.uapi import KVM_MEMSLOT_INVALID, flag_names
 from oracles.policy import Policy
 from reports.ending import ending_words
 from reports.gfn_axis import ALIKE, GAP, Axis, Segment, axis_of, lanes_of
+from reports.held_to import Held, answer_words
 from reports.map_frame import (
     LABEL,
     LEGEND,
@@ -29,7 +30,7 @@ from reports.map_frame import (
     text_at,
     ticks,
 )
-from reports.map_panels import INVALID, LOST, Box, Heading, Panel, panels_of, slot_sets_of
+from reports.map_panels import INVALID, LEFT, LOST, Box, Heading, Panel, panels_of, slot_sets_of
 from reports.map_style import TINTS, patterns, style
 from reports.news import place_of, slot_name
 from reports.svg import ADVANCE, element, first_that_fits, plain, shortened, width_of
@@ -38,17 +39,24 @@ from reports.wrapped import wrapped
 _LANE = 36
 _NO_INITIALS = 30
 """In a narrower box the pattern says more than its initial would, which covers it."""
+_INITIALS = {LEFT: "I"}
+"""What is not the first letter: that is the one of a slot that is lost."""
 _STRIP = 15
 _GAP = 10
 
 
-def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Policy) -> str:
-    """The whole picture. The first of `outcomes` is the reference's; of all of them the sets are drawn."""
-    parts = [head(title, outcomes)]
+def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Policy, held: Held) -> str:
+    """The whole picture. The first of `outcomes` is the reference's; of all of them the sets are drawn.
+
+    `held` has who is held to something else than the reference.
+    """
+    endings = {name: ending_words(outcome) for name, outcome in outcomes.items()}
+    endings |= {f"right for {name}": f"{other.name}, {answer_words(other)}" for name, other in held.items()}
+    parts = [head(title, endings)]
     used: set[str] = set()
     right = MARGIN + LABEL + TRACK
     for as_id in range(case.machine.address_spaces):
-        panels = panels_of(as_id, outcomes, policy, case.machine.page_size)
+        panels = panels_of(as_id, outcomes, policy, case.machine.page_size, held)
         axis = axis_of(slot_sets_of(panels), MARGIN + LABEL, TRACK)
         if axis is None:
             continue
@@ -68,7 +76,7 @@ def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Pol
         y += part.height
     content = [
         element("title", plain(title)),
-        element("desc", plain("; ".join(f"{name}: {ending_words(each)}" for name, each in outcomes.items()))),
+        element("desc", plain("; ".join(f"{name}: {words}" for name, words in endings.items()))),
         style(),
         patterns(),
         element("rect", width=width, height=y, class_="paper"),
@@ -84,11 +92,13 @@ def svg_map(title: str, case: Case, outcomes: Mapping[str, Outcome], policy: Pol
 def _space(panels: list[Panel | Heading], axis: Axis) -> Iterator[Drawn]:
     """The panels of one address space below their axis."""
     yield ticks(axis)
+    ids = sorted({slot.id for slots in slot_sets_of(panels) for slot in slots})
+    tints = {slot_id: n % TINTS for n, slot_id in enumerate(ids)}
     for panel in panels:
-        yield heading(panel.text, "soft") if isinstance(panel, Heading) else _panel(panel, axis)
+        yield heading(panel.text, "soft") if isinstance(panel, Heading) else _panel(panel, axis, tints)
 
 
-def _panel(panel: Panel, axis: Axis) -> Drawn:
+def _panel(panel: Panel, axis: Axis, tints: Mapping[int, int]) -> Drawn:
     """One set: its name and what is new on the left, its slots on the right."""
     slots = [box.slot for box in panel.boxes]
     lanes = lanes_of(slots)
@@ -104,7 +114,7 @@ def _panel(panel: Panel, axis: Axis) -> Drawn:
     marks = [_track(segment, band) for segment in axis.segments]
     for box, lane in zip(panel.boxes, lanes, strict=True):
         for x, width in axis.spans(box.slot.base_gfn, box.slot.end_gfn):
-            marks.append(_box(box, x, lane * _LANE, width))
+            marks.append(_box(box, tints[box.slot.id], x, lane * _LANE, width))
     for n, (what, ranges) in enumerate(strips):
         for first, end in ranges:
             for x, width in axis.spans(first, end):
@@ -127,7 +137,7 @@ def _track(segment: Segment, band: int) -> str:
     return element("rect", x=segment.x, y=0, width=segment.width, height=band, class_="track")
 
 
-def _box(box: Box, x: int, y: int, width: int) -> str:
+def _box(box: Box, tint: int, x: int, y: int, width: int) -> str:
     """One slot, or the place of one that is lost: as much of what is to be said as fits."""
     slot = box.slot
     x, y, width, height = x + 1, y + 2, max(width - 2, 1), _LANE - 4
@@ -136,16 +146,21 @@ def _box(box: Box, x: int, y: int, width: int) -> str:
     marks = [mark for mark in box.marks if mark != LOST]
     wrong = " wrong" if marks and marks != [INVALID] else ""
     parts = [element("title", plain(_in_words(box)))]
-    parts.append(element("rect", class_="lost" if lost else f"box t{slot.id % TINTS}{wrong}", **area))
-    parts += [element("rect", fill=f"url(#{PATTERNS[mark]})", **area) for mark in marks]
+    parts.append(element("rect", class_="lost" if lost else f"box t{tint}{wrong}", **area))
+    # Of several patterns each has a band of its own: one on the other, neither can be told.
+    band = height // max(len(marks), 1)
+    for n, mark in enumerate(marks):
+        parts.append(element("rect", fill=f"url(#{PATTERNS[mark]})", **area | {"y": y + n * band, "height": band}))
     name = slot_name(slot)
     said = " ".join(["lost"] if lost else marks)
     flags = flag_names(slot.flags & ~KVM_MEMSLOT_INVALID) if slot.flags & ~KVM_MEMSLOT_INVALID else ""
-    initials = "".join(mark[0].upper() for mark in (["lost"] if lost else marks)) if width > _NO_INITIALS else ""
+    initials = "".join(_INITIALS.get(mark, mark[0].upper()) for mark in (["lost"] if lost else marks))
+    initials = initials if width > _NO_INITIALS else ""
     top = first_that_fits((name, str(slot.id)), width - 8, TEXT)
     hva = f"hva {slot.userspace_addr:#x}"
     if said:
-        bottom = first_that_fits((said, *marks, initials), width - 8, TEXT)
+        more = () if lost else (f"{said} {hva} {flags}".rstrip(), f"{said} {hva}")
+        bottom = first_that_fits((*more, said, *marks, initials), width - 8, TEXT)
     else:
         bottom = first_that_fits((f"{hva} {flags}" if flags else hva, flags, "flags" if flags else ""), width - 8, TEXT)
     class_ = "bad" if lost else "ink"

@@ -11,13 +11,15 @@ from rich.text import Text
 
 from memslots.case import Case
 from memslots.outcome import UNSEEN, Outcome
-from memslots.slot import SlotSets
+from memslots.slot import SlotSet, SlotSets
 from memslots.textwriter import region_words, words_of
 from oracles.bucket import how_ended
 from oracles.policy import Policy, expected_active
 from reports.answers import answers
 from reports.ending import ending_words
+from reports.held_to import Held, answer_words, right_for
 from reports.memory_map import cell_text, folded, rows_of
+from reports.readers import HEADING, MEANING, cost_lines
 
 _LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
 _MOST_ZERO_ENTRIES = 3
@@ -27,11 +29,16 @@ _MOST_ROWS = 4 * _MOST_LINES
 
 
 def case_on_terminal(
-    title: str, case: Case, outcomes: dict[str, Outcome], findings: Sequence[tuple[str, str]], policy: Policy
+    title: str,
+    case: Case,
+    outcomes: dict[str, Outcome],
+    findings: Sequence[tuple[str, str]],
+    policy: Policy,
+    held: Held,
 ) -> Iterator[RenderableType]:
     """What to print, part after part. The first of `outcomes` is the reference's; all were recorded.
 
-    `findings` are pairs of an engine's name and a bucket.
+    `findings` are pairs of an engine's name and a bucket; `held` has who is held to something else than the reference.
     """
     yield Text(title, style="bold")
     yield Text(f"machine {words_of(case.machine)}", style="dim")
@@ -40,11 +47,24 @@ def case_on_terminal(
     yield Text("")
     for name, outcome in outcomes.items():
         yield Text.assemble((f"{name}: ", "bold"), _ending(outcome))
-    if next(iter(outcomes.values())).errno:
+    for name, other in held.items():
+        yield Text(f"{name} is held to {other.name}, {answer_words(other)}: {other.why}")
+    if any(right_for(name, outcomes, held).errno for name in _judged(outcomes)):
         yield Text(f"A refused list must leave {_LEAVES[policy]} (policy {policy.value}).", style="dim")
+    if costs := cost_lines(_with_what_is_right(outcomes, held)):
+        yield Text("")
+        yield Text(f"{HEADING}, {MEANING}:")
+        yield from (Text(f"  {line}") for line in costs)
     for as_id in range(case.machine.address_spaces):
-        yield from _map(as_id, outcomes, policy)
+        yield from _map(as_id, outcomes, policy, held)
     yield from _findings(findings)
+
+
+def _with_what_is_right(outcomes: dict[str, Outcome], held: Held) -> dict[str, Outcome]:
+    """Behind the reference, by their names, what the reference comes to where that is what engines are held to."""
+    instead = {other.name: other.outcome for other in held.values() if other.ran}
+    reference = next(iter(outcomes))
+    return {reference: outcomes[reference]} | instead | outcomes
 
 
 def _given(case: Case) -> Iterator[RenderableType]:
@@ -82,23 +102,24 @@ def _ending(outcome: Outcome) -> Text:
     return Text(ending_words(outcome), style="green" if how_ended(outcome) == "ok" else "red")
 
 
-def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[RenderableType]:
+def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy, held: Held) -> Iterator[RenderableType]:
     reference = next(iter(outcomes.values()))
-    right = expected_active(reference, policy)
     columns: dict[str, SlotSets] = {"before": reference.before}
-    judged: list[int] = []
+    judged: dict[int, SlotSet] = {}
     for name, outcome in outcomes.items():
         if outcome.active == UNSEEN:
             continue
         columns[name] = outcome.active
         if outcome is reference:
             continue
-        judged.append(len(columns) - 1)
+        right = expected_active(right_for(name, outcomes, held), policy)[as_id]
+        judged[len(columns) - 1] = right
         if outcome.inactive is not None and outcome.inactive[as_id] != outcome.active[as_id]:
             columns[f"{name}, inactive set"] = outcome.inactive
-            judged.append(len(columns) - 1)
+            judged[len(columns) - 1] = right
     # What is right is drawn with the others to be compared, but stands in no column of its own.
-    rows = rows_of([sets[as_id] for sets in (*columns.values(), right)])
+    rights = list(dict.fromkeys(judged.values()))
+    rows = rows_of([*(sets[as_id] for sets in columns.values()), *rights])
     if not rows:
         return
     table = Table(
@@ -112,8 +133,8 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[R
         if isinstance(row, int):
             table.add_row("...", f"{row} ranges alike", style="dim")
             continue
-        *cells, expected = row.cells
-        wrong = any(cells[column] != expected for column in judged)
+        cells, expected = row.cells[: len(columns)], row.cells[len(columns) :]
+        wrong = any(cells[column] != expected[rights.index(right)] for column, right in judged.items())
         table.add_row(
             f"{row.first:#x}..{row.end - 1:#x}",
             *[cell_text(cell) for cell in cells],
@@ -123,6 +144,11 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy) -> Iterator[R
         table.add_row("...", f"{len(drawn) - _MOST_ROWS} more rows", style="dim")
     yield Text("")
     yield table
+
+
+def _judged(outcomes: dict[str, Outcome]) -> list[str]:
+    """All but the reference, or that alone."""
+    return list(outcomes)[1:] or list(outcomes)
 
 
 def _findings(findings: Sequence[tuple[str, str]]) -> Iterator[RenderableType]:

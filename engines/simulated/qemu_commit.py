@@ -17,7 +17,7 @@ from engines.simulated.readout import SHOWS, outcome_of
 from engines.simulated.recorder import RecordingKernel
 from engines.simulated.serial import set_memory_region
 from memslots.case import Case
-from memslots.errors import Unfit
+from memslots.errors import UnfitEntry
 from memslots.outcome import Outcome
 from memslots.region import Region
 from memslots.slot import Slot, slot_of
@@ -67,19 +67,19 @@ def queued(case: Case, rest: PlainVm) -> list[Listener]:
     created: set[int] = set()
     for i, region in enumerate(case.named()):
         if id_refused(case.machine, region) or refusal(case.machine, region) is not None:
-            raise Unfit(f"entry {i}: qemu-commit sends no request with such fields")
+            raise UnfitEntry(i, "qemu-commit sends no request with such fields")
         standing = rest.slot(region.as_id, region.id)
         listener = listeners[region.as_id]
         if not region.memory_size:
             if standing is None or region.slot in deleted:
-                raise Unfit(f"entry {i}: qemu-commit deletes what stands when the transaction begins, and once")
+                raise UnfitEntry(i, "qemu-commit deletes what stands when the transaction begins, and once")
             deleted.add(region.slot)
             listener.transaction_del.append(Queued(i, region, standing))
         else:
             if region.slot in created:
-                raise Unfit(f"entry {i}: qemu-commit creates a slot once in a transaction")
+                raise UnfitEntry(i, "qemu-commit creates a slot once in a transaction")
             if standing is not None and region.slot not in deleted:
-                raise Unfit(f"entry {i}: qemu-commit neither moves a slot nor changes its flags in a transaction")
+                raise UnfitEntry(i, "qemu-commit neither moves a slot nor changes its flags in a transaction")
             created.add(region.slot)
             listener.transaction_add.append(Queued(i, region, slot_of(region, case.machine.page_shift)))
     return listeners

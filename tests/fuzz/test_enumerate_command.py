@@ -120,8 +120,9 @@ def test_an_engine_that_agrees_gets_a_statement_to_quote(tmp_path: Path) -> None
     ledger, enumeration = swept(tmp_path, Planted(), scope)
     assert first_lists(ledger, enumeration, QUICK, set()) == []
     assert statement(ledger, enumeration, settings(scope, "planted"), None) == (
-        "planted against serial, policy atomic: all 153 lists of up to 1 entry over 2 slots and 2 gfns, flagged and"
-        " not, from all 9 given states (66 tried, one of those that differ by names and places alone): 0 mismatches"
+        "planted against serial, policy atomic: all 153 lists of up to 1 entry over 2 slots and 2 gfns, userspace_addr"
+        " the slot's own wherever it lies, flagged and not, from all 9 given states (66 tried, one of those that differ"
+        " by names and places alone): 0 mismatches"
     )
 
 
@@ -165,8 +166,9 @@ def test_of_a_list_that_an_engine_cannot_be_given_a_statement_says_nothing(tmp_p
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == (
         "qemu-commit against serial, policy prefix: those that qemu-commit can be given of all 315 lists of up to 1"
-        " entry over 2 slots and 2 gfns, with flags 0 or LOG_DIRTY_PAGES, from all 21 given states (57 tried, one of"
-        " those that differ by names and places alone; 85 left out): 0 mismatches"
+        " entry over 2 slots and 2 gfns, with flags 0 or LOG_DIRTY_PAGES, userspace_addr the slot's own wherever it"
+        " lies, from all 21 given states (57 tried, one of those that differ by names and places alone; 85 left out): 0"
+        " mismatches"
     )
 
 
@@ -539,6 +541,7 @@ def test_a_killed_worker_is_told_with_what_was_found(tmp_path: Path) -> None:
         (["--slots", "8", "--gfns", "40"], "expected fewer entries, slots, gfns"),
         (["--max-gfn", "-1"], "max_gfn"),
         (["--jobs", "0"], "--jobs"),
+        (["--hvas", "3"], "--hvas"),
         (["--record", "nowhere"], "nowhere"),
         (["--out", "/dev/null/x"], "expected a folder to keep an enumeration in"),
     ],
@@ -569,6 +572,21 @@ def test_flagged_entries_are_not_asked_of_an_engine_that_has_no_flag(tmp_path: P
         f"sameslots: --invalidate both: a request of {engine} has no invalidate_slot: expected never, or nothing\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_may_follow_the_gfn_and_the_statement_says_what_it_does(tmp_path: Path) -> None:
+    small = ("--engine", "ideal", "--entries", "1", "--gfns", "2", "--flags", "0", "--jobs", "1")
+    said = {}
+    for hvas in ("1", "2", "follow", "mixed"):
+        result = enumerated(*small, "--hvas", hvas, "--out", hvas, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        said[hvas] = result.stdout.splitlines()[-1].partition("2 gfns, userspace_addr ")[2].partition(", flagged")[0]
+    assert said == {
+        "1": "the slot's own wherever it lies",
+        "2": "the slot's own wherever it lies or its second one",
+        "follow": "following the gfn",
+        "mixed": "following the gfn or the slot's own",
+    }
 
 
 def test_a_real_kernel_is_named_and_keeps_its_own_last_gfn(tmp_path: Path, host: Host) -> None:

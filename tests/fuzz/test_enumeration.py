@@ -15,6 +15,9 @@ from fuzz.trial import Trial
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.machine import PROFILES, Machine
+from memslots.slot import Slot
+from memslots.textreader import parse_case
+from oracles.backing import figures
 
 LOG = 1
 SMALL = {
@@ -26,6 +29,11 @@ SMALL = {
     "two of everything": Scope(entries=2, slots=2, gfns=1, flags=(0,), invalidate=(0,), hvas=2, spaces=2),
     "the last gfn within reach": Scope(entries=2, slots=2, gfns=2, flags=(0,), machine=Machine(max_gfn=0)),
     "the last gfn just out of reach": Scope(entries=2, slots=2, gfns=2, flags=(0,), machine=Machine(max_gfn=1)),
+    "memory that follows the gfn": Scope(entries=2, slots=2, gfns=3, flags=(0,), invalidate=(0,), memory="follow"),
+    "memory that follows, flagged": Scope(entries=3, slots=2, gfns=2, flags=(0,), memory="follow"),
+    "memory that follows, two spaces": Scope(entries=1, slots=2, gfns=2, flags=(0,), spaces=2, memory="follow"),
+    "memory of both kinds": Scope(entries=2, slots=2, gfns=2, flags=(0,), invalidate=(0,), memory="mixed"),
+    "memory of both kinds, three ids": Scope(entries=2, slots=3, gfns=1, flags=(0,), memory="mixed"),
     "no entry": Scope(entries=0, slots=2, gfns=3),
 }
 
@@ -134,6 +142,8 @@ def orbits(scope: Scope) -> int:
         Scope(entries=4, slots=3, gfns=3),
         Scope(entries=3, spaces=2, gfns=2),
         Scope(flags=(0, 1, 2, 3)),
+        Scope(entries=3, memory="follow"),
+        Scope(entries=3, slots=3, gfns=3, memory="mixed"),
         *(scope for scope in SMALL.values() if scope.hvas == 1 and scope.shifts),
     ],
     ids=str,
@@ -167,7 +177,19 @@ def test_one_given_state_is_one_object_for_all_its_lists() -> None:
     assert {len(ids) for ids in objects.values()} == {1}
 
 
-@pytest.mark.parametrize("name", ["flagged, two flags", "three ids", "a second piece of memory", "two of everything"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "flagged, two flags",
+        "three ids",
+        "a second piece of memory",
+        "two of everything",
+        "memory that follows the gfn",
+        "memory that follows, flagged",
+        "memory that follows, two spaces",
+        "memory of both kinds",
+    ],
+)
 def test_all_cases_of_an_orbit_show_the_same_buckets(name: str) -> None:
     """What makes it sound to try one of them."""
     scope = SMALL[name]
@@ -197,12 +219,15 @@ def test_a_folder_keeps_a_scope_as_it_is(scope: Scope) -> None:
 
 def test_different_scopes_have_different_settings_and_words() -> None:
     scopes = [*SMALL.values(), Scope(), Scope(faults=True), Scope(flags=(0, 2)), Scope(flags=(0, 3))]
+    assert len({scope.in_words() for scope in scopes}) == len(scopes)
     assert len({tuple(scope.settings().items()) for scope in scopes}) == len(scopes)
     assert Scope(entries=3, flags=(0,)).in_words() == (
-        "lists of up to 3 entries over 2 slots and 4 gfns, flagged and not, from all 51 given states"
+        "lists of up to 3 entries over 2 slots and 4 gfns, userspace_addr the slot's own wherever it lies, flagged and"
+        " not, from all 51 given states"
     )
     assert Scope(entries=1, slots=1, gfns=1, flags=(0, LOG), invalidate=(0,)).in_words() == (
-        "lists of up to 1 entry over 1 slot and 1 gfn, with flags 0 or LOG_DIRTY_PAGES, from all 3 given states"
+        "lists of up to 1 entry over 1 slot and 1 gfn, with flags 0 or LOG_DIRTY_PAGES, userspace_addr the slot's own"
+        " wherever it lies, from all 3 given states"
     )
 
 
@@ -213,6 +238,8 @@ def test_different_scopes_have_different_settings_and_words() -> None:
         ({"slots": 0}, "slots=0: expected 1 to 8"),
         ({"gfns": 65}, "gfns=65: expected 1 to 64"),
         ({"hvas": 3}, "hvas=3: expected 1 to 2"),
+        ({"hvas": 2, "memory": "follow"}, "hvas=2, memory=follow: expected hvas=1"),
+        ({"memory": "gpa"}, "memory=gpa: expected one of own, follow, mixed"),
         ({"spaces": 2, "machine": PROFILES["linux-6.18"]}, "the machine has 1 address space"),
         ({"flags": (0, 0)}, "flags=0,0: expected each of them once"),
         ({"flags": ()}, "expected each of them once"),
@@ -235,3 +262,49 @@ def test_flags_are_read_as_they_are_written() -> None:
     for text in ("", "0,", "log", "4", "0|"):
         with pytest.raises(BadInput, match="expected 0, or names of LOG_DIRTY_PAGES, READONLY with"):
             flags_of(text)
+
+
+@pytest.mark.parametrize("memory", ["follow", "mixed"])
+def test_where_memory_follows_the_gfn_slots_are_split_merged_and_renamed_over_the_same_memory(memory: str) -> None:
+    scope = Scope(entries=3, gfns=2, flags=(0,), invalidate=(0,), memory=memory)
+    merge = (
+        "given slot=0 gpa=0x0 size=0x1000 hva=0x0",
+        "given slot=1 gpa=0x1000 size=0x1000 hva=0x1000",
+        *("apply slot=0 size=0", "apply slot=1 size=0", "apply slot=0 gpa=0x0 size=0x2000 hva=0x0"),
+    )
+    split = (
+        "given slot=0 gpa=0x0 size=0x2000 hva=0x0",
+        "apply slot=0 size=0",
+        "apply slot=0 gpa=0x0 size=0x1000 hva=0x0",
+        "apply slot=1 gpa=0x1000 size=0x1000 hva=0x1000",
+    )
+    rename = (
+        "given slot=0 gpa=0x0 size=0x1000 hva=0x0",
+        *("apply slot=0 size=0", "apply slot=1 gpa=0x0 size=0x1000 hva=0x0"),
+    )
+    wanted = {parse_case(["slots 1", *lines]).case for lines in (merge, split, rename)}
+    enumeration = Enumeration(scope)
+    assert wanted - set(enumeration.cases(0, enumeration.total)) == set()
+    own = Enumeration(replace(scope, memory="own"))
+    assert wanted & set(own.cases(0, own.total)) == set()
+
+
+def test_readers_may_lose_a_gfn_to_another_slot_where_memory_follows_it() -> None:
+    """Slots of their own memory share none: there, only a slot that comes back to its place can be missed."""
+    renamed: dict[str, set[bool]] = {}
+    for memory in ("own", "follow"):
+        enumeration = Enumeration(Scope(entries=2, gfns=2, flags=(0,), invalidate=(0,), memory=memory))
+        for case in enumeration.cases(0, enumeration.total):
+            outcome = Serial().apply(case, record=True)
+            cost = figures(outcome)
+            assert cost is not None
+            ids = (
+                {holder(sets[0], loss.base_gfn) for sets in (outcome.before, outcome.active)} for loss in cost.unbacked
+            )
+            renamed.setdefault(memory, set()).update(len(of_loss) > 1 for of_loss in ids)
+    assert renamed == {"own": {False}, "follow": {False, True}}
+
+
+def holder(slots: tuple[Slot, ...], gfn: int) -> int:
+    """The id of the slot that backs this gfn."""
+    return next(slot.id for slot in slots if slot.base_gfn <= gfn < slot.base_gfn + slot.npages)

@@ -197,6 +197,15 @@ def test_an_engine_that_does_not_exist_is_bad_input() -> None:
         replayed(CREATE, "xen ok")
 
 
+def test_an_entry_that_an_engine_cannot_be_given_is_named_with_its_line() -> None:
+    given = "slots 1\ngiven slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
+    with pytest.raises(Unfit, match=r"^x\.slots:4: entry 1: qemu-commit deletes what stands"):
+        replayed(f"{given}apply slot=0 size=0\napply slot=1 size=0\nexpect qemu-commit ok")
+    # What the header alone names has no line.
+    with pytest.raises(Unfit, match=r"^x\.slots: entry 1: qemu-commit deletes what stands"):
+        replayed(f"{given}list nent=2\napply slot=0 size=0\nexpect qemu-commit ok")
+
+
 def test_a_given_region_that_serial_refuses_is_bad_input() -> None:
     with pytest.raises(BadInput, match=r"^x\.slots:3: given 1: the serial ioctl refuses it \(EEXIST\)"):
         replayed(GROW.replace("gpa=0x10000", "gpa=0x8000"))
@@ -264,6 +273,8 @@ def test_what_the_kernel_alone_refuses_is_not_left_out(tmp_path: Path) -> None:
     error = located(path, parse_case(CREATE.splitlines()), RefusedHere(0, "ENOMEM"))
     assert type(error) is BadInput
     assert str(error).startswith(f"{path}: given 0: this kernel refuses it (ENOMEM)")
+    error = located(path, parse_case(FLAGGED_NO_OP.splitlines()), RefusedHere(0, "ENOMEM"))
+    assert str(error).startswith(f"{path}:2: given 0: this kernel refuses it (ENOMEM)")
     assert isinstance(located(path, parse_case(CREATE.splitlines()), Unfit("too long")), Unfit)
 
 

@@ -2,12 +2,15 @@
 """`sameslots report` and `explain`: mails in 72 columns, files beside them, one line where there is nothing to say."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+from fuzz.commit import commit
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,9 +62,56 @@ def test_a_mail_has_a_subject_72_columns_and_all_that_a_reader_needs(folder: Pat
         "P2 refuses a CREATE, and undoes nothing",
         "final_slots EEXIST EEXIST P2 CREATE refuse",
         "To see it: sameslots show ",
-        "rfc-v1: simulated; no kernel was run",
+        "rfc-v1: simulated; no kernel was run the series: Message-ID <20220909104506.738478-1-eesposit@redhat.com>",
     ):
         assert words in said
+
+
+MERGE = """\
+slots 1
+given slot=0 gpa=0x0 size=0x100000 hva=0x100000000000
+given slot=1 gpa=0x100000 size=0x100000 hva=0x100000100000
+apply slot=0 size=0 invalidate
+apply slot=1 size=0 invalidate
+apply slot=0 gpa=0x0 size=0x200000 hva=0x100000000000
+"""
+
+
+def test_what_readers_miss_is_told_beside_what_they_miss_one_at_a_time(tmp_path: Path, sameslots: Sameslots) -> None:
+    (tmp_path / "merge.slots").write_text(MERGE)
+    for command, heading in (("report", "readers: Of"), ("show", "readers, of")):
+        said = " ".join(sameslots(command, tmp_path / "merge.slots").stdout.split())
+        assert (
+            f"What it costs {heading} the gfns that the same memory backs before and after: serial: 2 INVALID windows;"
+            " unbacked: 0x0..0xff at 3 publications, 0x100..0x1ff at 1 publication; to be tried again: 0x0..0x1ff at 1"
+            " publication rfc-v1: 2 INVALID windows; unbacked: none; to be tried again: 0x0..0xff at 2 publications,"
+            " 0x100..0x1ff at 1 publication"
+        ) in said
+
+
+def test_versions_name_the_commit_where_there_is_one(folder: Path, sameslots: Sameslots) -> None:
+    said = sameslots("report", folder / "grow.slots").stdout
+    at = commit()
+    assert re.search(rf"^  sameslots [\d.]+{f', commit {at}' if at else ''}, Python [\d.]+$", said, re.MULTILINE)
+
+
+def test_what_a_refused_list_is_to_leave_is_what_the_policy_says(folder: Path, sameslots: Sameslots) -> None:
+    left = {
+        "atomic": "the state before it: slot 0, gfn 0x0..0xf, userspace_addr 0x100000000000 slot 1, gfn 0x10..0x1f",
+        "prefix": "what was done before the refusal, and nothing else: slot 1, gfn 0x10..0x1f",
+    }
+    for policy, words in left.items():
+        said = " ".join(sameslots("report", folder / "grow.slots", "--policy", policy).stdout.split())
+        assert f"EEXIST, 2 publications, refused at entry 1. The list is to leave {words}," in said
+
+
+def test_what_no_reader_saw_is_told_as_such(folder: Path, sameslots: Sameslots) -> None:
+    """QEMU keeps its vCPUs out of KVM meanwhile; the list ioctl does not."""
+    said = " ".join(sameslots("report", folder / "grow.slots", "--reference", "qemu-commit").stdout.split())
+    assert (
+        "What readers saw on the way: qemu-commit: 1. slot 0 turns INVALID; readers are kept out 2. slot 0 at 0x0..0xf"
+        " is gone; readers are kept out rfc-v1: 1. slot 0 turns INVALID What it costs"
+    ) in said
 
 
 def test_markdown_says_the_same_words(folder: Path, sameslots: Sameslots) -> None:
@@ -124,6 +174,48 @@ def test_the_widest_values_stay_within_the_columns(tmp_path: Path, sameslots: Sa
     lines = (tmp_path / "out" / "w.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if len(line) > 72] == []
     assert any("padding ff" in line for line in lines)
+
+
+LONG = "visibility-invalid-windows-eexist-crashed-null-dereference-p1-unknown-another-window"
+
+
+def test_long_names_and_commands_stay_within_the_columns_too(tmp_path: Path, sameslots: Sameslots) -> None:
+    cases, out = tmp_path / "cases", tmp_path / "out"
+    cases.mkdir()
+    for ending in "ab":
+        (cases / f"{LONG}-{ending}.slots").write_text(GROW)
+    options = ("--engine", "rfc-v1", "--reference", "serial-rfc-v1", "--policy", "prefix")
+    assert sameslots("report", cases, *options, "--out", out).returncode == 0
+    reports = sorted(set(out.glob("*.txt")) - {out / "index.txt"})
+    assert len(reports) == 2, "neither has taken the other's place"
+    for report in reports:
+        assert report.name.startswith(LONG[:30])
+        text = report.read_text("utf-8")
+        assert [line for line in text.splitlines() if len(line) > 72] == []
+        assert all(f"  {report.stem}{ending}: " in text for ending in (".slots", ".svg", ".c"))
+        # And a shell takes the command as it stands there.
+        [command] = re.findall(r"^To see it:\n((?:  .+\n)+)", text, re.MULTILINE)
+        assert command.count("\\\n") == 1
+        words = shlex.split(command.replace("\\\n", ""))
+        assert words == [
+            "sameslots",
+            "show",
+            "--reference",
+            "serial-rfc-v1",
+            "--policy",
+            "prefix",
+            f"{report.stem}.slots",
+        ]
+        assert sameslots(*words[1:], within=("env", "-C", str(out))).returncode == 0
+    assert [line for line in (out / "index.txt").read_text("utf-8").splitlines() if len(line) > 72] == []
+
+
+def test_a_name_with_blanks_is_one_word_of_the_command(tmp_path: Path, sameslots: Sameslots) -> None:
+    (tmp_path / "a b.slots").write_text(GROW)
+    assert (
+        "\n  sameslots show 'a b.slots'\n"
+        in sameslots("report", "a b.slots", within=("env", "-C", str(tmp_path))).stdout
+    )
 
 
 @pytest.mark.parametrize("command", ["report", "explain"])
@@ -192,4 +284,4 @@ def test_the_reports_in_docs_are_what_the_command_writes(form: str, tmp_path: Pa
 
 def _without_versions(path: Path) -> str:
     """The file but for what differs from one machine to the next."""
-    return re.sub(r"sameslots \S+, Python \S+", "", path.read_text("utf-8"))
+    return re.sub(r"sameslots \S+, (commit [^,]+, )?Python \S+", "", path.read_text("utf-8"))

@@ -218,7 +218,15 @@ def test_what_readers_saw_is_added_when_it_is_asked_for_and_changes_nothing_else
     [plain] = results_of(sameslots(*command, stdin=grow))
     [asked] = results_of(sameslots(*command, "--published", stdin=grow))
     published = {name: outcome.pop("published") for name, outcome in asked["outcomes"].items()}
+    readers = {name: outcome.pop("readers") for name, outcome in asked["outcomes"].items()}
     assert asked == plain
+    unbacked = {"invalid_windows": 1, "inhibited": 0, "unbacked": [[0, 0, 1, 1]], "retried": [[0, 0, 1, 1]]}
+    assert readers == {
+        "serial": unbacked,
+        "serial-rfc-v1": unbacked,
+        "qemu-commit": {"invalid_windows": 1, "inhibited": 3, "unbacked": [], "retried": []},
+        "rfc-v1": {"invalid_windows": 1, "inhibited": 0, "unbacked": [], "retried": [[0, 0, 1, 1]]},
+    }
     invalid, grown = [[0, 0, 1, 0x100000000000, 0x10000]], [[0, 0, 2, 0x100000000000, 0]]
     one_by_one = [[0, invalid, False], [0, [], False], [0, grown, False]]
     assert published == {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.catalogue import engine_named
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.explain import told_of
 from memslots.outcome import Outcome
@@ -22,6 +23,11 @@ SLOT_0 = "given slot=0 gpa=0x0 size=0x10000 hva=0x0\n"
 GROW = SLOT_0 + (
     "given slot=1 gpa=0x10000 size=0x10000 hva=0x10000\n"
     "apply slot=0 size=0 invalidate\napply slot=0 gpa=0x0 size=0x20000 hva=0x0\n"
+)
+MOVES = (
+    "given slot=0 gpa=0x0 size=0x10000 hva=0x0\ngiven slot=1 gpa=0x10000 size=0x10000 hva=0x10000\n"
+    "apply slot=0 size=0 invalidate\napply slot=1 gpa=0x40000 size=0x10000 hva=0x10000 invalidate\n"
+    "apply slot=2 gpa=0x60000 size=0x1000 hva=0x0\n"
 )
 
 
@@ -46,11 +52,28 @@ def test_a_step_names_pass_entry_lock_object_and_set() -> None:
     assert steps[2] == (
         "1. P1, entry 0, DELETE: takes slots_lock and slots_arch_lock, allocates an INVALID copy of slot 0 (0x0..0xf),"
         " puts the INVALID copy in the place of slot 0 (0x0..0xf) in the inactive set (B), publishes set B (readers"
-        " see: slot 0 turns INVALID), takes slots_arch_lock, puts the INVALID copy in the place of slot 0 (0x0..0xf) in"
-        " the inactive set (A), releases slots_arch_lock."
+        " see: slot 0 turns INVALID), which releases slots_arch_lock, takes slots_arch_lock, puts the INVALID copy in"
+        " the place of slot 0 (0x0..0xf) in the inactive set (A), releases slots_arch_lock."
     )
     assert steps[5].endswith(f"refuses: EEXIST: overlap, releases slots_lock. {PARTING}")
     assert sum(PARTING in step for step in steps) == 1
+
+
+@pytest.mark.parametrize("engine", ["serial-rfc-v1", "rfc-v1", "ideal"])
+def test_no_lock_is_taken_that_the_story_has_not_released(engine: str) -> None:
+    case = parse_case(["slots 1", *MOVES.splitlines()]).case
+    clauses = [clause for step in steps_of(engine_named(engine).apply(case, record=True)) for clause in step.clauses]
+    held: set[str] = set()
+    for clause in clauses:
+        verb, _, locks = clause.removeprefix("which ").partition(" ")
+        if verb == "takes":
+            assert not held & set(locks.split(" and ")), clauses
+            held |= set(locks.split(" and "))
+        elif verb == "releases":
+            assert held >= set(locks.split(" and ")), clauses
+            held -= set(locks.split(" and "))
+    assert not held
+    assert "which releases slots_arch_lock" in clauses
 
 
 def test_what_hangs_says_for_which_lock_and_who_has_it() -> None:

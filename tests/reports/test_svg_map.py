@@ -13,7 +13,7 @@ from memslots.outcome import UNSEEN, Outcome
 from memslots.textreader import parse_case
 from oracles.policy import Policy
 from reports.gfn_axis import ALIKE, GAP, axis_of
-from reports.map_panels import CHANGED, INVALID, LOST, PHANTOM, Heading, Panel, panels_of, slot_sets_of
+from reports.map_panels import CHANGED, LEFT, LOST, PHANTOM, Heading, Panel, panels_of, slot_sets_of
 from reports.svg import ADVANCE
 from reports.svg_map import svg_map
 
@@ -23,6 +23,10 @@ given slot=0 gpa=0x0 size=0x10000 hva=0x100000000000
 given slot=1 gpa=0x10000 size=0x10000 hva=0x100000010000
 apply slot=0 size=0 invalidate
 apply slot=0 gpa=0x0 size=0x20000 hva=0x100000000000
+"""
+FLAGGED = """\
+given slot=0 gpa=0x0 size=0x10000 hva=0x100000000000 flags=READONLY
+apply slot=0 size=0 invalidate
 """
 OVERLAP = """\
 given slot=0 gpa=0x2000 size=0x1000 hva=0x0
@@ -61,12 +65,12 @@ def outcomes_of(text: str) -> tuple[Case, dict[str, Outcome]]:
 
 def drawn(text: str, title: str = "a case", policy: Policy = Policy.ATOMIC) -> str:
     case, outcomes = outcomes_of(text)
-    return svg_map(title, case, outcomes, policy)
+    return svg_map(title, case, outcomes, policy, {})
 
 
 def panels(text: str, as_id: int = 0, policy: Policy = Policy.ATOMIC) -> dict[str, Panel]:
     _, outcomes = outcomes_of(text)
-    made = panels_of(as_id, outcomes, policy, 4096)
+    made = panels_of(as_id, outcomes, policy, 4096, {})
     return {panel.title: panel for panel in made if isinstance(panel, Panel)}
 
 
@@ -119,12 +123,54 @@ def test_everything_lies_inside_the_picture(text: str) -> None:
 
 def test_what_was_invalidated_and_what_is_lost_is_said_in_words() -> None:
     made = panels(GROW)
-    assert [(box.slot.id, box.marks) for box in made["after rfc-v1, active set"].boxes] == [(0, (INVALID,)), (1, ())]
+    assert [(box.slot.id, box.marks) for box in made["after rfc-v1, active set"].boxes] == [(0, (LEFT,)), (1, ())]
     inactive = made["after rfc-v1, inactive set"].boxes
     assert [(box.slot.id, box.marks) for box in inactive] == [(1, ()), (0, (LOST,))]
     svg = drawn(GROW)
-    assert {"INVALID", "lost"} <= set(words(svg))
+    assert any(text.startswith("left INVALID hva 0x100000000000") for text in words(svg))
+    assert "lost" in words(svg)
     assert any(text.startswith("lost: ") for text in words(svg))
+
+
+def boxes(svg: str, says: str) -> list[ElementTree.Element]:
+    """The boxes whose title says this."""
+    groups = ElementTree.fromstring(svg).iter(f"{SVG}g")
+    return [each for each in groups if says in (each.findtext(f"{SVG}title") or "")]
+
+
+def test_a_slot_that_is_invalid_still_shows_its_memory_and_flags() -> None:
+    [on_the_way] = boxes(drawn(FLAGGED), "slot 0 (INVALID):")[:1]
+    assert "INVALID hva 0x100000000000 READONLY" in [each.text for each in on_the_way.iter(f"{SVG}text")]
+
+
+def test_a_slot_left_invalid_is_wrong_and_one_on_the_way_is_not() -> None:
+    """One is what a swap is about, the other a VM that no longer runs."""
+    svg = drawn(GROW)
+    kinds = {}
+    for says in ("slot 0 (INVALID):", "slot 0 (left INVALID):"):
+        classes = [box.findall(f"{SVG}rect")[0].get("class", "").split() for box in boxes(svg, says)]
+        kinds[says] = {"wrong" in each for each in classes}
+    assert kinds == {"slot 0 (INVALID):": {False}, "slot 0 (left INVALID):": {True}}
+    assert any(text.startswith("left INVALID: ") for text in words(svg))
+
+
+def test_patterns_do_not_lie_on_each_other() -> None:
+    [box] = boxes(drawn(GROW, policy=Policy.PREFIX), "slot 0 (left INVALID, phantom):")[:1]
+    patterned = [each for each in box.findall(f"{SVG}rect") if "url" in each.get("fill", "")]
+    assert [each.get("fill") for each in patterned] == ["url(#invalid)", "url(#phantom)"]
+    (top, high), (low, _) = [(int(each.get("y", "0")), int(each.get("height", "0"))) for each in patterned]
+    assert top + high <= low
+
+
+def test_slots_of_one_address_space_differ_in_tint_as_long_as_there_are_tints() -> None:
+    given = "".join(f"given slot={n} gpa={n * 0x1000:#x} size=0x1000 hva=0x0\n" for n in (1, 7, 13, 19))
+    svg = drawn(given + "apply slot=7 size=0 invalidate\n")
+    tints: dict[str, set[str]] = {}
+    for n in (1, 7, 13, 19):
+        for box in boxes(svg, f"slot {n}:"):
+            tints.setdefault(str(n), set()).add(box.findall(f"{SVG}rect")[0].get("class", "").split()[1])
+    assert all(len(each) == 1 for each in tints.values()), "a slot keeps its tint"
+    assert len(set.union(*tints.values())) == 4
 
 
 def test_what_overlaps_lies_in_two_lanes_and_is_marked() -> None:
@@ -145,7 +191,7 @@ def test_the_policy_says_what_is_right() -> None:
     assert "right" in atomic[0]
     assert "right" not in prefix["before"].notes[0]
     # Under prefix slot 0 should be gone, not INVALID.
-    assert prefix["after rfc-v1, active set"].boxes[0].marks == (INVALID, PHANTOM)
+    assert prefix["after rfc-v1, active set"].boxes[0].marks == (LEFT, PHANTOM)
 
 
 def test_memory_that_was_and_will_be_there_is_missed_while_no_slot_holds_it() -> None:
@@ -173,7 +219,7 @@ def test_both_address_spaces_have_a_map_of_their_own() -> None:
 
 def test_a_sparse_address_space_is_as_wide_as_any() -> None:
     _, outcomes = outcomes_of(SPARSE)
-    made = panels_of(1, outcomes, Policy.ATOMIC, 4096)
+    made = panels_of(1, outcomes, Policy.ATOMIC, 4096, {})
     axis = axis_of(slot_sets_of(made), 0, 700)
     assert axis is not None
     assert [segment.kind for segment in axis.segments].count(GAP) == 1
@@ -185,7 +231,7 @@ def test_many_slots_that_are_alike_are_folded() -> None:
     assert "url(#alike)" in root
     assert any(re.fullmatch(r"\d+ alike", text) for text in words(root))
     _, outcomes = outcomes_of(CASES["many"])
-    axis = axis_of(slot_sets_of(panels_of(0, outcomes, Policy.ATOMIC, 4096)), 0, 700)
+    axis = axis_of(slot_sets_of(panels_of(0, outcomes, Policy.ATOMIC, 4096, {})), 0, 700)
     assert axis is not None
     assert sum(segment.kind == ALIKE for segment in axis.segments) == 2
 
@@ -199,12 +245,12 @@ def test_what_is_left_out_is_counted() -> None:
 def test_what_an_engine_does_not_show_is_not_drawn() -> None:
     case, outcomes = outcomes_of(GROW)
     blind = outcomes["rfc-v1"]._replace(active=UNSEEN, inactive=None, published=None)
-    made = panels_of(0, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, 4096)
+    made = panels_of(0, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, 4096, {})
     assert [panel.notes for panel in made if not isinstance(panel, Heading) and "kvm-list" in panel.title] == [
         ("not shown",),
         ("its publications are not shown",),
     ]
-    said = words(svg_map("x", case, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC))
+    said = words(svg_map("x", case, {"serial": outcomes["serial"], "kvm-list": blind}, Policy.ATOMIC, {}))
     assert "not shown" in said
 
 
