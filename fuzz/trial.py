@@ -125,7 +125,7 @@ class Trial:
             elif failure_of_its_own(reference, outcome):
                 right, basis = as_failed(reference, outcome), Basis.FAILURE
         form = form_refusal(case, unfailed) if self._strict else None
-        if form is None or fails_before(case, outcome, form):
+        if form is None or fails_before(case, reference, outcome, form):
             return Measure(right, basis)
         return Measure(as_refused(right, form), Basis.FORM, form)
 

@@ -46,17 +46,21 @@ def form_refusal(case: Case, reference: Outcome) -> FormRefusal | None:
     return None
 
 
-def fails_before(case: Case, outcome: Outcome, refusal: FormRefusal) -> bool:
+def fails_before(case: Case, reference: Outcome, outcome: Outcome, refusal: FormRefusal) -> bool:
     """Whether the engine has met a failure before it could look at what is to be refused.
 
-    The header is there after the first copy; the entries after all copies and arrays.
+    The header is there after the first copy; the entries after all copies and arrays. Who goes from entry to entry may
+    meet at one what the reference meets there (an arch that is asked for its consent), before the form of the next.
     """
     first = met_first(outcome)
     if first is None:
         return False
     if refusal.entry is None:
         return first.kind == "copy" and dict(case.faults).get("copy") == 0
-    return first.kind in ("copy", "array")
+    if first.kind in ("copy", "array"):
+        return True
+    there = met_first(reference)
+    return there is not None and there.kind == first.kind and (there.entry or 0) < refusal.entry
 
 
 def as_refused(reference: Outcome, refusal: FormRefusal) -> Outcome:

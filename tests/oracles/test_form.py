@@ -137,6 +137,17 @@ def test_a_failure_that_comes_later_does_not_excuse_padding(fault: str) -> None:
     assert found(listed, Ideal().apply(listed)) == set()
 
 
+@pytest.mark.parametrize("fault", ["slot=0", "prepare=0"])
+def test_from_entry_to_entry_a_failure_may_come_before_padding(fault: str) -> None:
+    """As in a kernel that asks the arch about each entry while it checks them; but not behind the padding."""
+    padded = case(f"{CREATE}{PADDED}fault {fault}")
+    assert found(padded, failing(fault)) == set()
+    assert found(padded, Ideal().apply(padded)) == set()
+    later = CREATE.replace("slot=2", "slot=3").replace("0x4000", "0x9000")
+    behind = case(f"{CREATE}{PADDED}{later}fault {fault.replace('0', '2' if 'prepare' in fault else '1')}")
+    assert found(behind, failing(fault)) == {"error_codes"}
+
+
 @pytest.mark.parametrize("fault", ["copy=1", "array=0", "array=1"])
 def test_entries_that_are_not_there_are_not_looked_at(fault: str) -> None:
     listed = case(f"{CREATE.replace('hva', 'padding=01 hva')}fault {fault}")
