@@ -3,8 +3,8 @@
 
 `python -m tests.guest.list_agreement FILE LISTS BUILD naive|atomic`: FILE is what `list_campaign.py` has written.
 Whatever `kvm-list` vouches for must be what the tree's code does in user space, in all LISTS lists. Of atomic it must
-be what `ideal` says as well; naive must differ from that wherever an entry is refused behind one that changes something.
-Ends with 0 if all of it is so.
+be what `ideal` says as well; naive must differ from that wherever an entry is refused behind one that changes
+something. Ends with 0 if all of it is so.
 """
 
 import json
