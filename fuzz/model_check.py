@@ -14,6 +14,7 @@ from random import Random
 from engines.simulated.engines import Serial
 from engines.tree.built import Built, note
 from engines.tree.engine import TreeList, TreeSerial
+from engines.tree.worker import Worker
 from fuzz.calibration import drawn_sequence
 from fuzz.choices import drawn_choices
 from fuzz.difference import Difference, difference_on, difference_text, smallest_of
@@ -66,22 +67,27 @@ def checked(
 ) -> Checked:
     """Compare until the time is up, or so many requests are done, or a difference is found, which is made small."""
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
-    check = _Check(built)
+    # Of its own, and ended here: who checks a build at each save would keep one for each of them.
+    worker = Worker(built.library, built.layout, built.environment)
+    check = _Check(built, worker)
     rng = Random(drawn)
     begin = time.monotonic()
     difference: Difference | None = None
-    while difference is None:
-        if requests is not None and check.requests >= requests:
-            break
-        if not check.cases % _LOOK_EVERY:
-            tick(check.requests)
-            if seconds is not None and time.monotonic() - begin > seconds:
+    try:
+        while difference is None:
+            if requests is not None and check.requests >= requests:
                 break
-        difference = check.compare(check.drawn(rng))
-    if difference is not None:
-        difference = check.smallest(difference)
-    took = time.monotonic() - begin
-    return Checked(check.requests, check.cases, drawn, took, difference, refuses_unknown_flags(built))
+            if not check.cases % _LOOK_EVERY:
+                tick(check.requests)
+                if seconds is not None and time.monotonic() - begin > seconds:
+                    break
+            difference = check.compare(check.drawn(rng))
+        if difference is not None:
+            difference = check.smallest(difference)
+        took = time.monotonic() - begin
+        return Checked(check.requests, check.cases, drawn, took, difference, _refuses_unknown_flags(built, worker))
+    finally:
+        worker.close()
 
 
 def check_and_note(built: Built, **how: object) -> Checked:
@@ -94,11 +100,11 @@ def check_and_note(built: Built, **how: object) -> Checked:
 class _Check:
     """Both engines, and how much they were asked."""
 
-    def __init__(self, built: Built) -> None:
+    def __init__(self, built: Built, worker: Worker) -> None:
         self.requests = 0
         self.cases = 0
         self._machine: Machine = built.vm
-        self._trees = {going: TreeSerial("tree-serial", built, keep_going=going) for going in (False, True)}
+        self._trees = {going: TreeSerial("tree-serial", built, worker, keep_going=going) for going in (False, True)}
         self._models = {going: Serial(keep_going=going) for going in (False, True)}
 
     def drawn(self, rng: Random) -> Case:
@@ -123,10 +129,10 @@ class _Check:
         return smallest_of(difference, self.compare)
 
 
-def refuses_unknown_flags(built: Built) -> bool:
+def _refuses_unknown_flags(built: Built, worker: Worker) -> bool:
     """Whether the list ioctl refuses header flags that have no meaning: it is held to contract I4 then."""
     if not built.list_ioctl:
         return False
     put = Region(0, 0, 0, built.vm.page_size, 1 << 32)
-    outcome = TreeList("tree", built).apply(Case((put,), machine=built.vm, header_flags=1 << 31))
+    outcome = TreeList("tree", built, worker).apply(Case((put,), machine=built.vm, header_flags=1 << 31))
     return outcome.ended == "returned" and bool(outcome.errno) and outcome.active == outcome.before

@@ -11,6 +11,7 @@ import pytest
 from engines.tree.built import built_in, facts_of
 from fuzz.difference import difference_text
 from fuzz.model_check import HEAD, checked
+from tests.conftest import children
 
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 Builds = Callable[..., Path]
@@ -39,6 +40,14 @@ def test_an_overlap_test_off_by_one_is_found_and_made_small(fake_tree: Builds) -
 
 def test_a_tree_without_a_list_ioctl_is_held_to_no_form(fake_tree: Builds) -> None:
     assert not checked(built_in(fake_tree("NO_LIST")), requests=10, seed=1).strict
+
+
+@pytest.mark.parametrize("defines", [(), ("OVERLAP_OFF_BY_ONE",)])
+def test_a_check_leaves_no_process(defines: tuple[str, ...], fake_tree: Builds) -> None:
+    """`tree watch` checks a build at each save, for hours."""
+    before = children()
+    checked(built_in(fake_tree(*defines)), requests=2_000, seconds=None, seed=4)
+    assert children() == before
 
 
 def test_the_command_keeps_what_it_finds_in_the_build(sameslots: Sameslots, copied: Callable[..., Path]) -> None:
