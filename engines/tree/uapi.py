@@ -104,7 +104,13 @@ def _list_structs(header: str) -> list[str] | None:
     ours = _ours(members, HEADER_FIELDS)
     entries = members.get(ours.get("entries", ""), "")
     kind = re.search(r"struct\s+(\w+)", entries)
-    entry = kind[1] if kind else next(name for name in _ENTRIES if re.search(rf"struct\s+{name}\s*\{{", header))
+    known = (name for name in _ENTRIES if re.search(rf"struct\s+{name}\s*\{{", header))
+    entry = kind[1] if kind else next(known, None)
+    if entry is None:
+        raise Unbuildable(
+            f"{IOCTL}: what its entries are is not said, and there is no struct {' nor '.join(_ENTRIES)};"
+            " --layout FILE can describe it (docs/tree.md)"
+        )
     lines = [f"\tSAY(ioctl, {IOCTL});", *_places(found[1], "header", ours)]
     lines += _places(entry, "entry", _ours(_members(header, entry), ENTRY_FIELDS))
     if "entries" in ours:

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,12 @@ def test_a_list_whose_length_has_no_known_name_is_to_be_described(tmp_path: Path
 def test_an_ioctl_that_takes_no_struct_is_to_be_described(tmp_path: Path) -> None:
     with pytest.raises(Unbuildable, match="KVM_SET_USER_MEMORY_REGION_LIST: expected _IOW"):
         read(tmp_path, "#define KVM_SET_USER_MEMORY_REGION_LIST 0x4008ae49\n")
+
+
+def test_entries_of_no_known_struct_are_to_be_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "KVM_H", KVM_H.replace("kvm_userspace_memory_region {", "kvm_area {"))
+    with pytest.raises(Unbuildable, match=r"what its entries are is not said.*; --layout FILE can describe it"):
+        read(tmp_path, POINTER)
 
 
 LAYOUT: dict[str, int | list[int]] = {"header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
