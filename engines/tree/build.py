@@ -103,7 +103,7 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
         write_sites(folder / LIBRARY, folder, programs)
     record: dict[str, object] = {
         "abi": ABI,
-        "tree": str(tree),
+        "tree": str(tree.resolve()),
         "release": source.version,
         "content": content,
         "compiler": programs.version,

@@ -71,7 +71,9 @@ def test_a_build_is_made_again_with_what_describes_its_list(copy: Copy, tmp_path
     layout, folder = tmp_path / "layout.json", tmp_path / "build"
     described = {"ioctl": "0x4018aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
     layout.write_text(json.dumps(described))
-    assert built(copy.path, folder, Options(), layout).list_ioctl == 0x4018AEE0
+    made = built(Path(os.path.relpath(copy.path)), folder, Options(), layout)
+    assert made.list_ioctl == 0x4018AEE0
+    assert made.record["tree"] == str(copy.path), "or it would not be found from elsewhere"
     layout.write_text(json.dumps(described | {"ioctl": "0x4018aee1"}))
     assert rebuilt(folder).list_ioctl == 0x4018AEE1
     layout.unlink()
