@@ -50,7 +50,7 @@ def fails_before(case: Case, reference: Outcome, outcome: Outcome, refusal: Form
     """Whether the engine has met a failure before it could look at what is to be refused.
 
     The header is there after the first copy; the entries after all copies and arrays. Who goes from entry to entry may
-    meet at one what the reference meets there (an arch that is asked for its consent), before the form of the next.
+    meet a failure (of an arch that is asked for its consent) at one where the reference does, before the next's form.
     """
     first = met_first(outcome)
     if first is None:
@@ -60,7 +60,7 @@ def fails_before(case: Case, reference: Outcome, outcome: Outcome, refusal: Form
     if first.kind in ("copy", "array"):
         return True
     there = met_first(reference)
-    return there is not None and there.kind == first.kind and (there.entry or 0) < refusal.entry
+    return there is not None and there.entry is not None and there.entry < refusal.entry
 
 
 def as_refused(reference: Outcome, refusal: FormRefusal) -> Outcome:

@@ -148,6 +148,13 @@ def test_from_entry_to_entry_a_failure_may_come_before_padding(fault: str) -> No
     assert found(behind, failing(fault)) == {"error_codes"}
 
 
+@pytest.mark.parametrize("fault", ["slot=0", "prepare=0"])
+def test_of_two_failures_at_an_earlier_entry_either_may_be_met_first(fault: str) -> None:
+    """Where the arch is asked before anything is allocated, it is the other one."""
+    padded = case(f"{CREATE}{PADDED}fault slot=0\nfault prepare=0")
+    assert found(padded, failing(fault)) == set()
+
+
 @pytest.mark.parametrize("fault", ["copy=1", "array=0", "array=1"])
 def test_entries_that_are_not_there_are_not_looked_at(fault: str) -> None:
     listed = case(f"{CREATE.replace('hva', 'padding=01 hva')}fault {fault}")
