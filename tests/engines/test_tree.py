@@ -27,6 +27,7 @@ from memslots.machine import DEFAULT_MACHINE
 from memslots.outcome import UNSEEN, Change, Outcome
 from oracles.policy import Policy
 from tests.conftest import status
+from tests.engines.drawn_verdicts import drawn_verdicts
 from tests.fake_tree import ODDITIES, odd
 
 Builds = Callable[..., Path]
@@ -107,16 +108,7 @@ def test_a_header_that_names_more_entries_reads_zeros_behind_them(fake_tree: Bui
 
 def test_a_sound_list_ioctl_agrees_with_serial(fake_tree: Builds) -> None:
     engine = engine_named(f"tree:{fake_tree()}")
-    trial = Trial(Serial(), engine)
-    choices = drawn(Random(7))
-    judged = 0
-    while judged < 300:
-        case = drawn_case(next(choices))
-        try:
-            verdict = trial.verdict(case)
-        except Unfit:
-            continue
-        judged += 1
+    for verdict in drawn_verdicts(Trial(Serial(), engine), 300, 7):
         assert [finding.bucket for finding in verdict.findings] == []
 
 

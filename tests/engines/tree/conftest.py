@@ -2,7 +2,6 @@
 """Kernel trees for the tests that need one: `make test-tree` fetches them; without they are skipped by name."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,15 +23,25 @@ def tree_of(series: str) -> Path:
     pytest.skip(f"there is no linux-{series} in {os.environ[TREES]}: tests/engines/tree/prepare says why")
 
 
+def linked(tree: Path, folder: Path, own: set[tuple[str, ...]]) -> None:
+    """Links to all that is in a tree, but copies of the files whose paths are given in parts."""
+    folder.mkdir(exist_ok=True)
+    for entry in tree.iterdir():
+        within = {path[1:] for path in own if path[0] == entry.name}
+        if not within:
+            (folder / entry.name).symlink_to(entry)
+        elif () in within:
+            (folder / entry.name).write_bytes(entry.read_bytes())
+        else:
+            linked(entry, folder / entry.name, within)
+
+
 class Copy:
-    """A tree whose virt/kvm can be changed; all else are links into another one."""
+    """A tree whose kvm_main.c can be changed; all else are links into another one."""
 
     def __init__(self, tree: Path, folder: Path) -> None:
         self.path = folder
-        for entry in tree.iterdir():
-            if entry.name != "virt":
-                (folder / entry.name).symlink_to(entry)
-        shutil.copytree(tree / "virt", folder / "virt")
+        linked(tree, folder, {Path(KVM_MAIN).parts})
         self._kvm_main = folder / KVM_MAIN
         self.original = self._kvm_main.read_text()
 

@@ -66,7 +66,9 @@ def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: 
     assert changed == {"inside.o", "whole.o", "kernel.o"}
 
 
-def test_a_build_is_made_again_with_what_describes_its_list(copy: Copy, tmp_path: Path) -> None:
+def test_a_build_is_made_again_with_what_describes_its_list(
+    copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy.change(str)
     layout, folder = tmp_path / "layout.json", tmp_path / "build"
     described = {"ioctl": "0x4018aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
@@ -76,6 +78,8 @@ def test_a_build_is_made_again_with_what_describes_its_list(copy: Copy, tmp_path
     assert made.record["tree"] == str(copy.path), "or it would not be found from elsewhere"
     layout.write_text(json.dumps(described | {"ioctl": "0x4018aee1"}))
     assert rebuilt(folder).list_ioctl == 0x4018AEE1
+    monkeypatch.chdir(tmp_path)
+    assert rebuilt(copy.path, layout).list_ioctl == 0x4018AEE1
     layout.unlink()
     with pytest.raises(BadInput, match=r"layout\.json: No such file"):
         rebuilt(folder)
