@@ -21,8 +21,7 @@ class Memslots:
 
     def twin(self) -> "Memslots":
         """Another set of the same objects, as the other one of an address space is at rest."""
-        other = Memslots.__new__(Memslots)
-        other.generation = self.generation
+        other = Memslots(self.generation, (), ())
         other.id_hash = self.id_hash.copy()
         other.gfn_tree = self.gfn_tree.copy()
         other._walked = self._walked

@@ -30,7 +30,7 @@ class PlainVm:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.sets = [PlainMemslots() for _ in range(machine.address_spaces)]
+        self.sets = [PlainMemslots({}, {}, []) for _ in range(machine.address_spaces)]
         self.swaps = [0] * machine.address_spaces
         self.rollbacks = [0] * machine.address_spaces
         """How many MOVEs the hook has refused: there and back again, two swaps each."""
@@ -38,8 +38,7 @@ class PlainVm:
 
     def copy(self) -> "PlainVm":
         """Another VM with the same slots."""
-        other = PlainVm.__new__(PlainVm)
-        other.machine = self.machine
+        other = PlainVm(self.machine)
         other.sets = [memslots.copy() for memslots in self.sets]
         other.swaps = self.swaps.copy()
         other.rollbacks = self.rollbacks.copy()

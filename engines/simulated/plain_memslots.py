@@ -14,18 +14,15 @@ class PlainMemslots:
 
     __slots__ = ("_bases", "by_base", "by_id")
 
-    def __init__(self) -> None:
-        self.by_id: dict[int, Slot] = {}
-        self.by_base: dict[int, Slot] = {}
-        self._bases: list[int] = []  # in order
+    def __init__(self, by_id: dict[int, Slot], by_base: dict[int, Slot], bases: list[int]) -> None:
+        """A set that holds these: all three name the same slots, and the bases are in order."""
+        self.by_id = by_id
+        self.by_base = by_base
+        self._bases = bases
 
     def copy(self) -> "PlainMemslots":
         """Another set of the same slots."""
-        other = PlainMemslots.__new__(PlainMemslots)
-        other.by_id = self.by_id.copy()
-        other.by_base = self.by_base.copy()
-        other._bases = self._bases.copy()
-        return other
+        return PlainMemslots(self.by_id.copy(), self.by_base.copy(), self._bases.copy())
 
     def walk(self) -> SlotSet:
         """The slots by id."""
