@@ -2,11 +2,13 @@
 """What all commands share: the group, the exit codes, the options that several have; and how the program ends.
 
 Exit codes: 0 nothing new, 1 a mismatch not on record, 2 bad usage or bad input, 3 something asked for is not on this
-machine, 130 interrupted, 141 the reader of the output has gone.
+machine, 70 a fault of sameslots itself, 130 interrupted, 141 the reader of the output has gone. For git bisect some are
+others (`git_bisect.py`).
 """
 
 import os
 import sys
+import traceback
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
@@ -15,10 +17,11 @@ import click
 
 from engines.catalogue import BUILDS, ENGINES, engine_named, known
 from engines.real.permission import OPTION, granted
+from fuzz.git_bisect import code_of_step
 from memslots.errors import BadInput, Missing, Withheld, on_one_line
 from oracles.policy import Policy
 
-NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+NOTHING_NEW, MISMATCH, BAD_INPUT, NOT_HERE, FAULT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, os.EX_SOFTWARE, 130, 141
 
 # What is right at a refused list, only an engine can say that shows what stood at its first refusal.
 _RIGHT = "at_first_refusal"
@@ -90,13 +93,18 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
         # Whoever closed it wants no answer; the exit code could not be told from one.
-        sys.exit(BAD_INPUT)
-    code = _run_cli()
+        sys.exit(code_of_step(sys.argv[1:], BAD_INPUT))
+    try:
+        code = _run_cli()
+    except Exception:
+        # Python itself would exit with the code of a mismatch.
+        traceback.print_exc()
+        code = FAULT
     try:
         sys.stdout.flush()
     except OSError as error:
         code = _output_failed(error)
-    sys.exit(code)
+    sys.exit(code_of_step(sys.argv[1:], code))
 
 
 def _run_cli() -> int:

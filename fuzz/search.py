@@ -21,6 +21,7 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.git_bisect import OPTION as GIT_BISECT
 from fuzz.git_bisect import bisected
 from fuzz.record import buckets_on_record
 from fuzz.replay import case_paths, located
@@ -49,7 +50,7 @@ from reducers.reduce import reduced
 @click.option("--seeds", type=PATH, multiple=True, help="atheris: case files, or folders of them, to start from.")
 @click.option("--mutator/--no-mutator", default=True, help="atheris: mutate gestures, or bytes alone.")
 @guest_option
-@click.option("--git-bisect", is_flag=True, help="For git bisect run: build tree:DIR again, exit 125 if it fails.")
+@click.option(GIT_BISECT, is_flag=True, help="For git bisect run: build tree:DIR again, exit 125 if it fails.")
 @click.option("--stats", is_flag=True, help="Draw --runs cases (10,000), print what the grammar makes, and stop.")
 def fuzz(
     engine: str,
@@ -71,6 +72,8 @@ def fuzz(
 
     A campaign that is given the folder of an earlier one goes on with it.
     """
+    if git_bisect and stats:
+        raise click.UsageError(f"{GIT_BISECT} --stats: a table of statistics judges no commit: expected one of them")
     if seconds is not None and not math.isfinite(seconds):
         raise click.UsageError("--time: expected a number of seconds")
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
