@@ -6,7 +6,9 @@ from pathlib import Path
 from engines.tree.build import RECORD, built, default_folder
 from engines.tree.built import Built, built_in, facts_of
 from engines.tree.flags import Options
+from engines.tree.tools import Unbuildable
 from fuzz.model_check import check_and_note
+from memslots.errors import BadInput
 
 
 def folder_of(path: Path) -> Path:
@@ -28,10 +30,20 @@ def rebuilt(path: Path, layout: Path | None = None) -> Built:
         layout = Path(facts["layout"]) if facts.get("layout") else None
     else:
         tree, options = path, Options()
-    built(tree, folder, options, layout)
+    try:
+        built(tree, folder, options, layout)
+    except OSError as error:
+        raise _not_built(error, tree, folder) from None
     if facts_of(folder)["checked"] is None:
         check_and_note(built_in(folder))
     return built_in(folder)
+
+
+def _not_built(error: OSError, tree: Path, folder: Path) -> BadInput:
+    """Unbuildable where a file of the tree is not as it should be; where one of ours is, a commit is no cause of it."""
+    path = Path(error.filename or folder).resolve()
+    kind = Unbuildable if path.is_relative_to(tree.resolve()) and not path.is_relative_to(folder.resolve()) else BadInput
+    return kind(f"{error.filename or folder}: {error.strerror}: the tree cannot be built")
 
 
 def difference_of(build: Built) -> str:

@@ -96,8 +96,9 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     path, content = folder / RECORD, steps.all()
     if not made and (folder / LIBRARY).exists() and _content_of(path) == content:
         return Build(folder, json.loads(path.read_text()), True)
-    path.unlink(missing_ok=True)  # what it says is not so any more, whatever happens now
+    # Where this fails, the library that is there stays, with what is to be known of it.
     link = linked(parts, work, options, programs)
+    path.unlink(missing_ok=True)  # what it says is not so any more, whatever happens now
     (work / LIBRARY).replace(folder / LIBRARY)
     if options.coverage:
         write_sites(folder / LIBRARY, folder, programs)

@@ -16,7 +16,9 @@ from engines.tree.built import Built, built_in
 from engines.tree.tools import Unbuildable
 from fuzz.cli import main
 from fuzz.git_bisect import bisected, code_of_step
+from fuzz.rebuilt import rebuilt
 from memslots.errors import BadInput, Missing
+from tests.engines.tree.test_source import plain_tree
 
 Builds = Callable[..., Path]
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,6 +102,28 @@ def test_a_tree_that_cannot_be_built_is_skipped(tmp_path: Path, capsys: pytest.C
 def test_a_mistake_is_not_skipped(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)):
         bisected("tree:x", tmp_path, lambda _: 0, refused(error))
+
+
+def build_of(tree: Path, build: Path) -> Path:
+    """A copy of a build, which is one of this tree."""
+    (build / RECORD).write_text(json.dumps(json.loads((build / RECORD).read_text()) | {"tree": str(tree), "options": []}))
+    return build
+
+
+def test_a_tree_that_lacks_a_file_cannot_be_built(fake_tree: Builds, tmp_path: Path) -> None:
+    tree = plain_tree(tmp_path / "tree")
+    build = build_of(tree, shutil.copytree(fake_tree(), tmp_path / "build"))
+    with pytest.raises(Unbuildable, match=r"syscall_64.tbl: No such file or directory"):
+        rebuilt(build)
+
+
+def test_a_build_that_cannot_be_written_to_is_no_fault_of_the_tree(fake_tree: Builds, tmp_path: Path) -> None:
+    tree = plain_tree(tmp_path / "tree")
+    build = build_of(tree, shutil.copytree(fake_tree(), tree / "build"))
+    (build / "work").write_text("in the way")
+    with pytest.raises(BadInput, match="build/work") as failure:
+        rebuilt(build)
+    assert not isinstance(failure.value, Unbuildable)
 
 
 def test_a_commit_whose_single_ioctl_is_wrong_is_skipped(

@@ -56,6 +56,13 @@ def test_what_has_not_changed_is_not_made_again(copy: Copy, folder: Path) -> Non
     assert objects(folder) == before
 
 
+def test_a_tree_that_cannot_be_linked_leaves_the_build_that_was(copy: Copy, folder: Path) -> None:
+    before = build(copy, folder).record
+    with pytest.raises(Unbuildable, match="ld -r"):
+        build(copy, folder, lambda text: text + '\nasm(".globl rb_insert_color\\nrb_insert_color: nop");\n')
+    assert built_in(folder).content == before["content"]
+
+
 def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: Path) -> None:
     build(copy, folder)
     before = objects(folder)
