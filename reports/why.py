@@ -141,7 +141,9 @@ def _refusal(mismatch: Mismatch, parting: Event, change: str, outcome: Outcome) 
             f" once{_tail(mismatch)}."
         )
     early = [event.entry for event in outcome.mishaps or () if event.kind == "early-publish"]
-    if parting.entry in early:
+    # Pages go uncounted with what entries before it have published, whatever its own rollback does.
+    counts = mismatch.what == "page-count" and len(set(early)) > 1
+    if parting.entry in early and not counts:
         return (
             f"P2 cannot prepare {change} that is not flagged, and its rollback is of before patch 7: it puts the"
             " original back into the inactive set alone and frees the INVALID copy that the active set holds."

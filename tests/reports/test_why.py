@@ -169,6 +169,19 @@ def test_what_readers_see_has_its_own_sentence(text: str, finding: str, words: s
     assert words in sentences(text)[finding]
 
 
+def test_an_uncounted_page_is_no_matter_of_the_rollback_behind_it() -> None:
+    told = sentences(
+        "given slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
+        "given slot=1 gpa=0x1000 size=0x1000 hva=0x0\n"
+        "given slot=2 gpa=0x2000 size=0x4000 hva=0x0\n"
+        "apply slot=0 size=0\n"
+        "apply slot=1 size=0\n"
+        "apply slot=2 gpa=0xfffffffffd000 size=0x4000 hva=0x0"
+    )
+    assert "has published a set in the middle of it" in told["invariants page-count"]
+    assert "its rollback is of before patch 7" in told["balance dangling"]
+
+
 @pytest.mark.parametrize(
     ("lines", "finding", "words"),
     [
