@@ -2,20 +2,18 @@
 """`sameslots fuzz`: a campaign from the command line, with progress, log lines, and a table at its end."""
 
 import signal
-import sys
 from pathlib import Path
 from typing import NoReturn
-
-from rich.console import Console
 
 from fuzz.findings import Findings
 from fuzz.progress import Progress
 from fuzz.supervisor import Plan, Workers
+from fuzz.table_console import TableConsole
 from fuzz.uncovered import uncovered_by
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import read_case
-from reports.campaign_table import LEAST_WIDTH, WIDTH, BucketRow, campaign_table, causes
+from reports.campaign_table import BucketRow, campaign_table, causes
 
 
 def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
@@ -38,9 +36,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     except BadInput as error:
         failed = error  # what was found is told all the same
     rows = table_rows(findings, on_record or set())
-    console = Console(highlight=False, width=WIDTH)
-    if sys.stdout.isatty():
-        console = Console(highlight=False, width=max(Console().width, LEAST_WIDTH))
+    console = TableConsole()
     if rows:
         console.print(campaign_table(rows, with_record=on_record is not None))
         for part in causes(rows):

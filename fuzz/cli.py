@@ -96,8 +96,7 @@ def main() -> NoReturn:
         sys.exit(code_of_step(sys.argv[1:], BAD_INPUT))
     try:
         code = _run_cli()
-    except Exception:
-        # Python itself would exit with the code of a mismatch.
+    except Exception:  # noqa: BLE001 - Python itself would print it, too, and exit with the code of a mismatch
         traceback.print_exc()
         code = FAULT
     try:

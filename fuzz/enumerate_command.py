@@ -4,14 +4,12 @@
 import os
 import platform
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
 import click
-from rich.console import Console
 
 from engines.catalogue import engine_named, machine_of_engine
 from fuzz.cli import (
@@ -34,11 +32,12 @@ from fuzz.record import buckets_on_record
 from fuzz.scope import Scope, flags_of
 from fuzz.source import source
 from fuzz.supervisor import Workers
+from fuzz.table_console import TableConsole
 from fuzz.trial import one_at_a_time, policy_for
 from memslots.errors import BadInput
 from memslots.machine import DEFAULT_MACHINE, Machine
 from oracles.policy import Policy
-from reports.campaign_table import LEAST_WIDTH, WIDTH, causes
+from reports.campaign_table import causes
 from reports.enumeration_table import enumeration_table
 
 _SCOPE = Scope()
@@ -128,7 +127,7 @@ def enumerate_lists(
     except BadInput as error:
         failed = error  # what was found is told all the same
     rows = first_lists(ledger, enumeration, trial_of(settings, quick=False), on_record or set())
-    console = Console(highlight=False, width=max(Console().width, LEAST_WIDTH) if sys.stdout.isatty() else WIDTH)
+    console = TableConsole()
     if rows:
         console.print(enumeration_table(rows, with_record=on_record is not None))
         for part in causes(rows):

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.campaigns import SAMESLOTS, fuzz, opened
 
 
@@ -87,3 +89,18 @@ def test_a_killed_worker_has_written_down_all_but_the_last_second(tmp_path: Path
     assert "a worker ended with -9" in err
     assert "minimal list (! flagged)" in out, "what was found is told all the same"
     assert opened(tmp_path / "out").seconds() - before > 2.5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("fuzz", "--runs", "20", "--backend", "random"), ("enumerate", "--entries", "1", "--slots", "1", "--gfns", "1")],
+    ids=lambda words: words[0],
+)
+def test_a_table_that_nobody_reads_any_more_is_no_mismatch(words: tuple[str, ...], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [SAMESLOTS, *words, "--out", "out"]
+    ran = subprocess.run(command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert ran.returncode == 141
+    assert "Traceback" not in ran.stderr

@@ -106,7 +106,8 @@ def test_a_mistake_is_not_skipped(error: Exception, tmp_path: Path) -> None:
 
 def build_of(tree: Path, build: Path) -> Path:
     """A copy of a build, which is one of this tree."""
-    (build / RECORD).write_text(json.dumps(json.loads((build / RECORD).read_text()) | {"tree": str(tree), "options": []}))
+    facts = json.loads((build / RECORD).read_text())
+    (build / RECORD).write_text(json.dumps(facts | {"tree": str(tree), "options": []}))
     return build
 
 
