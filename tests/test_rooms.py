@@ -43,8 +43,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "rich": (
         "fuzz/commands.py",
-        "fuzz/campaign_command.py",
-        "fuzz/enumerate_command.py",
+        "fuzz/table_console.py",
         "fuzz/progress.py",
         "reports/terminal.py",
         "reports/bucket_table.py",

@@ -99,7 +99,7 @@ def test_a_killed_worker_has_written_down_all_but_the_last_second(tmp_path: Path
 def test_a_table_that_nobody_reads_any_more_is_no_mismatch(words: tuple[str, ...], tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [SAMESLOTS, *words, "--out", "out"]
+    command = [str(SAMESLOTS), *words, "--out", "out"]
     ran = subprocess.run(command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert ran.returncode == 141
