@@ -53,7 +53,7 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
         f" {len(findings.records())} minimal lists in {plan.out}/",
         soft_wrap=True,
     )
-    if not rows:
+    if not rows and failed is None:
         for line in uncovered_by(plan.engine, plan.reference):
             console.print(line, soft_wrap=True)
     findings.close()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from memslots.machine import Machine
 
 _OURS = "SAMESLOTS_WORKER"
+_UNUSABLE = 2
+"""The exit code where what is asked for cannot be used, or cannot any more: the last line says what."""
 _LOOK_EVERY = 16
 """Trials between two looks at the clock and at standard input."""
 
@@ -160,6 +162,7 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     from fuzz.features import BLOCKS, COUNTERS, Features, NewBlocks
     from fuzz.grammar import case_of
     from fuzz.where import engines_in
+    from memslots.errors import BadInput, Missing
 
     # Never closed: this process ends without unwinding, and a guest with it.
     engines = engines_in(options.guest).__enter__()
@@ -176,7 +179,13 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
 
     def test_one_input(data: bytes) -> None:
         case = fitting(case_of(choices_from_bytes(data), machine))
-        verdict = campaign.observe(case)
+        try:
+            verdict = campaign.observe(case)
+        except (BadInput, Missing) as error:
+            # libFuzzer would take it for a finding.
+            campaign.flush()
+            print(error, file=sys.stderr, flush=True)  # noqa: T201 - the log of a worker
+            os._exit(_UNUSABLE)
         if verdict is not None:
             for feature in features.of(case, verdict.reference, verdict.outcome):
                 atheris._trace_branch(counters[feature])
@@ -222,8 +231,15 @@ def main() -> None:
     options, libfuzzer = _parsed(sys.argv[1:])
     if options.backend == "atheris":
         _atheris(options, libfuzzer)
-    else:
+        return
+
+    from memslots.errors import BadInput, Missing
+
+    try:
         _random(options)
+    except (BadInput, Missing) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the log of a worker
+        sys.exit(_UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from struct import Struct
 
 from engines.tree.library import CASE_ROOM, CASE_STRIDE, MOST_AT_ONCE, RESULT_ROOM, RESULT_STRIDE, Shared
 from engines.tree.serving import DIED, READY, RESULT
-from memslots.errors import Missing, Unfit
+from memslots.errors import BadInput, Missing, Unfit
 
 SILENT_SECONDS = 20.0
 """How long a case may take: the library itself ends what loops, long before."""
@@ -26,6 +26,15 @@ class Gone(Exception):
     def __init__(self, signal_number: int | None) -> None:
         super().__init__(signal_number)
         self.signal = signal_number
+
+
+def _identity(library: Path) -> tuple[int, ...]:
+    """What is another number where a file has been put in this one's place or written over; nothing where it is gone."""
+    try:
+        seen = library.stat()
+    except OSError:
+        return ()
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 class Worker:
@@ -47,9 +56,14 @@ class Worker:
         self._pid = 0
         self._poll = select.poll()
         self._ask = self._told = -1
+        self._identity: tuple[int, ...] | None = None
 
     def apply(self, case: bytes) -> bytes:
-        """The result of a case. Raises Gone, Missing where there is no usable library, Unfit for too long a result."""
+        """The result of a case.
+
+        Raises Gone, Missing where there is no usable library, Unfit for too long a result, BadInput where the library
+        is not the file any more that this began with.
+        """
         if self._pid != os.getpid():
             self._start()
         assert self._shared is not None
@@ -61,6 +75,8 @@ class Worker:
         except BrokenPipeError:
             self.close()
             raise Gone(0) from None
+        finally:
+            self._still_the_same()
         [size] = _SIZE.unpack_from(memory, CASE_ROOM)
         if size > RESULT_ROOM:
             raise Unfit(f"what the kernel does with this case takes {size} bytes, expected at most {RESULT_ROOM}")
@@ -90,6 +106,8 @@ class Worker:
                 results[i] = memory[begin : begin + size] if size <= RESULT_STRIDE else None
         except (Gone, BrokenPipeError):
             self.close()
+        finally:
+            self._still_the_same()
         return results
 
     def ran(self, sites: int) -> bytes:
@@ -124,8 +142,16 @@ class Worker:
         self.close()
         raise Gone(None)
 
+    def _still_the_same(self) -> None:
+        """Raises BadInput where the library has been removed or written anew: what comes of cases is not the tree's."""
+        if _identity(self._library) != self._identity:
+            self.close()
+            raise BadInput(f"{self._library}: removed or written anew while it was in use: expected it to stay")
+
     def _start(self) -> None:
         """Start the process. What this process has from before a fork is its parent's, and left alone."""
+        if self._identity is None:
+            self._identity = _identity(self._library)
         self._pid = os.getpid()
         self._shared = shared = Shared()
         self._process = subprocess.Popen(

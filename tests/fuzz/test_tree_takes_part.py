@@ -2,11 +2,16 @@
 """Every command that takes an engine takes a build of a kernel tree, here one without a kernel (fake_tree.c)."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from engines.tree.link import LIBRARY
+from tests.fuzz.campaigns import SAMESLOTS
+from tests.fuzz.test_campaign_ends import wait_until
 
 Builds = Callable[..., Path]
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
@@ -112,3 +117,39 @@ def test_a_campaign_on_what_is_no_build_makes_no_folder(tmp_path: Path, sameslot
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "expected a build of a kernel tree" in ran.stderr
     assert not (tmp_path / "out").exists()
+
+
+def written_over(library: Path, other: Path) -> None:
+    library.write_bytes(other.read_bytes())
+
+
+def replaced(library: Path, other: Path) -> None:
+    shutil.copyfile(other, library.with_name("new")).replace(library)
+
+
+def removed(library: Path, _: Path) -> None:
+    shutil.rmtree(library.parent)
+
+
+@pytest.mark.parametrize("backend", ["random", "atheris"])
+@pytest.mark.parametrize("harm", [removed, replaced, written_over])
+def test_a_campaign_ends_with_the_build_that_it_began_with(
+    harm: Callable[[Path, Path], None], backend: str, fake_tree: Builds, tmp_path: Path
+) -> None:
+    if backend == "atheris":
+        pytest.importorskip("atheris")
+    library = Path(shutil.copytree(fake_tree("NAIVE"), tmp_path / "build")) / LIBRARY
+    words = ["--engine", f"tree:{library.parent}", "--backend", backend, "--time", "60", "--seed", "5", "--out", "out"]
+    with subprocess.Popen(
+        [SAMESLOTS, "fuzz", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: list((tmp_path / "out").glob("*.slots")) != [])
+            harm(library, fake_tree() / LIBRARY)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 2
+    assert "minimal list (! flagged)" in out
+    assert f"{library}: removed or written anew" in err.splitlines()[-1]
+    assert "Traceback" not in (tmp_path / "out" / f"{backend}.log").read_text()
