@@ -38,6 +38,10 @@ class EngineName(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name. Fails for one that is none, and raises BadInput or Missing for a folder that is no build."""
+        if value.removesuffix(":") in BUILDS and value not in ENGINES:
+            self.fail(
+                f"{value}: expected {value.removesuffix(':')}:DIR, a build (sameslots tree build PATH)", param, ctx
+            )
         if value in ENGINES or not known(value):
             return super().convert(value, param, ctx)
         lacking = self._shows - engine_named(value).shows

@@ -10,10 +10,12 @@ from pathlib import Path
 from struct import Struct, error
 from typing import Any
 
-from engines.tree.build import RECORD
+from engines.tree.build import RECORD, default_folder
+from engines.tree.flags import Options
 from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
 from engines.tree.sites import FILE as SITES
+from engines.tree.source import KVM_MAIN
 from memslots.errors import BadInput, Missing
 from memslots.machine import Machine, machine_of
 
@@ -73,16 +75,26 @@ class Built:
         return self.folder / LIBRARY
 
 
+def _no_build(folder: Path, error: Exception) -> str:
+    """Why nothing is known of a build, and the command that makes one."""
+    expected = "expected a build of a kernel tree"
+    if (folder / KVM_MAIN).is_file():
+        goes_to = default_folder(folder, Options())
+        return f"{folder}: the source of a kernel: {expected}: sameslots tree build {folder}, and then tree:{goes_to}"
+    if not folder.is_dir():
+        why = "a file" if folder.is_file() else "no such folder"
+        return f"{folder}: {why}: {expected} (sameslots tree build PATH --out DIR)"
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else "no JSON"
+    return f"{folder / RECORD}: {why}: {expected} (sameslots tree build PATH --out {folder})"
+
+
 def facts_of(folder: Path) -> dict[str, Any]:
     """All that build.json says. Raises BadInput where there is none."""
     path = folder / RECORD
     try:
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "no JSON"
-        raise BadInput(
-            f"{path}: {why}: expected a build of a kernel tree (sameslots tree build PATH --out {folder})"
-        ) from None
+        raise BadInput(_no_build(folder, error)) from None
     if not isinstance(facts, dict):
         raise BadInput(f"{path}: expected an object: a build of a kernel tree (sameslots tree build PATH)")
     return facts

@@ -29,7 +29,7 @@ class Gone(Exception):
 
 
 def _identity(library: Path) -> tuple[int, ...]:
-    """What is another number where a file has been put in this one's place or written over; nothing where it is gone."""
+    """Numbers that are others where another file has been put in its place or over it; none where it is gone."""
     try:
         seen = library.stat()
     except OSError:

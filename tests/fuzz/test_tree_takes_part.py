@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines.tree.link import LIBRARY
+from tests.engines.tree.test_source import plain_tree
 from tests.fuzz.campaigns import SAMESLOTS
 from tests.fuzz.test_campaign_ends import wait_until
 
@@ -112,10 +113,31 @@ def test_a_list_ioctl_cannot_say_what_is_right(naive: str, torn: Path, sameslots
     assert "is a list ioctl" in ran.stderr
 
 
-def test_a_campaign_on_what_is_no_build_makes_no_folder(tmp_path: Path, sameslots: Sameslots) -> None:
-    ran = sameslots("fuzz", "--engine", f"tree:{tmp_path}", "--runs", "1", "--out", tmp_path / "out")
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert "expected a build of a kernel tree" in ran.stderr
+@pytest.mark.parametrize(
+    ("where", "why", "what_helps"),
+    [
+        ("", "tree:: expected tree:DIR", "sameslots tree build PATH"),
+        ("file", "file: a file: expected a build of a kernel tree", "sameslots tree build PATH --out DIR"),
+        (
+            "nowhere",
+            "nowhere: no such folder: expected a build",
+            "sameslots tree build PATH --out DIR",
+        ),
+        ("folder", "build.json: No such file or directory: expected a build", "sameslots tree build PATH --out"),
+        ("linux", "linux: the source of a kernel: expected a build", "linux, and then tree:build/trees/linux"),
+    ],
+)
+def test_a_campaign_on_what_is_no_build_makes_no_folder(
+    where: str, why: str, what_helps: str, tmp_path: Path, sameslots: Sameslots
+) -> None:
+    plain_tree(tmp_path / "linux")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    engine = f"tree:{tmp_path / where}" if where else "tree:"
+    ran = sameslots("fuzz", "--engine", engine, "--runs", "1", "--out", tmp_path / "out")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert why in ran.stderr
+    assert what_helps in ran.stderr
     assert not (tmp_path / "out").exists()
 
 
