@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 from typing import NoReturn
 
+from fuzz.doubts import Doubts
 from fuzz.findings import Findings
 from fuzz.progress import Progress
 from fuzz.supervisor import Plan, Workers
 from fuzz.table_console import TableConsole
-from fuzz.uncovered import uncovered_by
 from memslots.case import Case
 from memslots.errors import BadInput
 from memslots.textreader import read_case
@@ -23,6 +23,8 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     Missing.
     """
     plan.backends()  # before a folder is made: what is missing shall leave none
+    doubts = Doubts()
+    doubts.settle(plan.engine, plan.reference)
     findings = Findings(plan.out, plan.settings())
     interrupted = False
     failed: BadInput | None = None
@@ -53,9 +55,8 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
         f" {len(findings.records())} minimal lists in {plan.out}/",
         soft_wrap=True,
     )
-    if not rows and failed is None:
-        for line in uncovered_by(plan.engine, plan.reference):
-            console.print(line, soft_wrap=True)
+    for line in doubts.in_the_end(clean=not rows and failed is None):
+        console.print(line, soft_wrap=True)
     findings.close()
     if failed is not None:
         raise failed

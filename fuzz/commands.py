@@ -25,12 +25,12 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.doubts import Doubts
 from fuzz.held_to import held_to
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
 from fuzz.replay import case_paths, expected_engines, located, read_named, surprises
 from fuzz.trial import Trial, policy_for
-from fuzz.uncovered import uncovered_by
 from fuzz.where import engines_of, guest_option
 from fuzz.written import write
 from memslots.errors import BadInput, Unfit
@@ -68,6 +68,7 @@ def run(
     engines = tuple(dict.fromkeys(engines))
     if keep_going and "serial" not in engines:
         raise click.UsageError("--keep-going is for serial: expected --engine serial")
+    Doubts().mention(*engines, reference)
     where = engines_of(guest)
     trials = [
         Trial(engine_named(reference), where.named(name), Policy(policy)) for name in engines if name != reference
@@ -98,6 +99,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     if as_json:
         click.echo(line_from_case(case, path.stem))
         return NOTHING_NEW
+    Doubts().mention(*engines, reference)
     judged = {policy_for(engine_named(name), Policy(policy)) for name in engines if name != reference}
     right = judged.pop() if len(judged) == 1 else Policy(policy)
     held: dict[str, HeldTo] = {}
@@ -157,13 +159,16 @@ def replay(
     if junit is not None:
         write_report(junit, [])  # where nothing can be written is said before the work is done
     engines = engines_of(guest)
+    doubts = Doubts()
     results: list[Replayed] = []
     interrupted = False
     try:
         for path in case_paths(paths):
             found: list[str] = []
             try:
-                for surprise in surprises(path, read_named(path), reference, Policy(policy), engines, only):
+                file = read_named(path)
+                doubts.settle(*(only or expected_engines(path, file)), reference)
+                for surprise in surprises(path, file, reference, Policy(policy), engines, only):
                     found.append(surprise)
                     click.echo(f"{path}: {surprise}")
                 results.append(Replayed(str(path), tuple(found)))
@@ -186,9 +191,8 @@ def replay(
     if left_out:
         summary += f"; {left_out} left out, for an engine cannot be given them"
     click.echo(f"{summary}, then interrupted" if interrupted else summary)
-    if not errors and not differing:
-        for line in uncovered_by(*only, reference):
-            click.echo(line)
+    for line in doubts.in_the_end(clean=not errors and not differing):
+        click.echo(line)
     if interrupted:
         return INTERRUPTED
     return BAD_INPUT if errors else MISMATCH if differing else NOTHING_NEW

@@ -23,6 +23,7 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.doubts import Doubts
 from fuzz.enumerated import first_lists, statement
 from fuzz.enumeration import Enumeration
 from fuzz.enumerator import command_of, trial_of
@@ -118,6 +119,8 @@ def enumerate_lists(
         **kernel,
     }
     enumeration = Enumeration(scope)
+    doubts = Doubts()
+    doubts.settle(engine, reference)
     ledger = Ledger(out, settings, enumeration.total)
     if ledger.emptied:
         click.echo(f"sameslots: {out / DATABASE}: there was nothing in it: the enumeration begins anew", err=True)
@@ -137,6 +140,8 @@ def enumerate_lists(
     for name, met in ledger.tally().allowed.items():
         console.print(f"allowed by design: {name}, {met:,} times", soft_wrap=True)
     console.print(statement(ledger, enumeration, settings, new if record else None), soft_wrap=True)
+    for line in doubts.in_the_end(clean=not rows):
+        console.print(line, soft_wrap=True)
     ledger.close()
     if failed is not None:
         raise failed

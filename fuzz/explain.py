@@ -9,6 +9,7 @@ import click
 from engines.catalogue import engine_named, known
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
+from fuzz.doubts import Doubts
 from fuzz.held_to import held_to
 from fuzz.reason import reason
 from fuzz.replay import DEFAULT_ENGINE, expected_engines, located
@@ -41,6 +42,7 @@ def explain(path: Path, engine: str | None, reference: str, policy: str) -> int:
     """Tell step by step how engine and reference come to part, and why."""
     file = read_case(path)
     name = engine_for(path, file, engine, reference)
+    Doubts().mention(name, reference)
     try:
         verdict, told = told_of(file.case, engine_named(reference), engine_named(name), Policy(policy))
     except BadInput as error:

@@ -14,7 +14,7 @@ import click
 from engines.catalogue import built
 from engines.tree.built import Built
 from engines.tree.tools import Unbuildable
-from fuzz.rebuilt import difference_of, rebuilt
+from fuzz.rebuilt import rebuilt
 from memslots.errors import BadInput
 
 OPTION = "--git-bisect"
@@ -42,8 +42,8 @@ def bisected(
         for line in (str(failure), *failure.lines):
             click.echo(line, err=True)
         return SKIP
-    if difference := difference_of(build):
+    if build.difference:
         click.echo("The single ioctl of this commit and serial part: what its list ioctl does is not judged.", err=True)
-        click.echo(difference.rstrip(), err=True)
+        click.echo(build.difference.rstrip(), err=True)
         return SKIP
     return campaign(out / build.content[:12])

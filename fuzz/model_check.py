@@ -93,7 +93,7 @@ def checked(
 def check_and_note(built: Built, **how: object) -> Checked:
     """The same, put down in the build."""
     found = checked(built, **how)  # type: ignore[arg-type]  # what `checked` takes
-    note(built.folder, checked=found.facts())
+    note(built, checked=found.facts())
     return found
 
 

@@ -34,8 +34,10 @@ def rebuilt(path: Path, layout: Path | None = None) -> Built:
         built(tree, folder, options, layout)
     except OSError as error:
         raise _not_built(error, tree, folder) from None
-    if facts_of(folder)["checked"] is None:
-        check_and_note(built_in(folder))
+    made = built_in(folder)
+    if made.checked:
+        return made
+    check_and_note(made)
     return built_in(folder)
 
 
@@ -44,9 +46,3 @@ def _not_built(error: OSError, tree: Path, folder: Path) -> BadInput:
     path = Path(error.filename or folder)
     ours = path.resolve().is_relative_to(folder.resolve()) or not path.resolve().is_relative_to(tree.resolve())
     return (BadInput if ours else Unbuildable)(f"{path}: {error.strerror}: the tree cannot be built")
-
-
-def difference_of(build: Built) -> str:
-    """The case file of what the model check has found; empty where it has found nothing."""
-    checked = facts_of(build.folder)["checked"]
-    return str(checked["difference"]["case"]) if checked and checked["difference"] else ""

@@ -16,6 +16,7 @@ from engines.protocol import Engine
 from engines.simulated.plain import PlainVm
 from fuzz.cli import BAD_INPUT, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
 from fuzz.commit import commit
+from fuzz.doubts import Doubts
 from fuzz.explain import engine_for, engine_option, told_of
 from fuzz.replay import case_paths, located, read_named
 from fuzz.reproduce import program_of
@@ -52,6 +53,7 @@ class _Asked:
     reference: str
     policy: Policy
     format: str
+    doubts: Doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Written:
 @click.option("--out", type=PATH, help="Write the report here, with the case, a memory map and a C program beside it.")
 def report(path: Path, engine: str | None, reference: str, policy: str, form: str, out: Path | None) -> int:
     """Write a bug report of a case, or one for each case of a folder, for people to read."""
-    asked = _Asked(engine, reference, Policy(policy), form)
+    asked = _Asked(engine, reference, Policy(policy), form, Doubts())
     if path.is_dir():
         if out is None:
             raise BadInput(f"{path}: a folder: expected --out DIR, for a file a case")
@@ -119,6 +121,7 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
     """The report of one case; None if there is nothing to report. Raises BadInput."""
     file = read_named(path)
     name = engine_for(path, file, asked.engine, asked.reference)
+    asked.doubts.mention(name, asked.reference)
     reference, engine = engine_named(asked.reference), engine_named(name)
     try:
         verdict, told = told_of(file.case, reference, engine, asked.policy)

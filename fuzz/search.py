@@ -21,6 +21,7 @@ from fuzz.cli import (
     policy_option,
     reference_option,
 )
+from fuzz.doubts import Doubts
 from fuzz.git_bisect import OPTION as GIT_BISECT
 from fuzz.git_bisect import bisected
 from fuzz.record import buckets_on_record
@@ -78,6 +79,7 @@ def fuzz(
         raise click.UsageError("--time: expected a number of seconds")
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     if stats:
+        Doubts().mention(engine, reference)
         trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
         for line in statistics_of(trial, drawn, runs or 10_000):
             click.echo(line)
@@ -114,6 +116,7 @@ def reduce_case(
     """Make a case as small as it gets while it shows the same bucket."""
     file = read_case(path)
     case = file.case
+    Doubts().mention(engine, reference)
     engines = engines_of(guest)
     trial = Trial(engine_named(reference), engines.named(engine), Policy(policy))
     try:

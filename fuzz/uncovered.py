@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 
-from engines.catalogue import build_named
 from engines.tree.built import Built
 from engines.tree.uncovered import uncovered
 
@@ -12,10 +11,3 @@ def uncovered_lines(built: Built) -> Iterator[str]:
     """What no clean result of this build speaks of."""
     yield "Not covered:"
     yield from (f"  {line}" for line in uncovered(built))
-
-
-def uncovered_by(*names: str) -> Iterator[str]:
-    """The same for each of these engines that is made of a build, each build once."""
-    builds = [built for name in names if (built := build_named(name)) is not None]
-    for built in dict.fromkeys(builds):
-        yield from uncovered_lines(built)

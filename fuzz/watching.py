@@ -17,7 +17,6 @@ from fuzz.campaign import NotAgain, buckets_shown, text_of_record
 from fuzz.choices import drawn_choices
 from fuzz.grammar import case_of
 from fuzz.progress import Progress
-from fuzz.rebuilt import difference_of
 from fuzz.trial import Trial
 from memslots.case import Case
 from reducers.reduce import reduced
@@ -153,8 +152,8 @@ def rounds(
             yield
             continue
         tell(f"{build.folder}: built and checked in {time.monotonic() - begin:.1f} s")
-        if difference := difference_of(build):
-            tell(f"Its single ioctl and serial part:\n{difference}")
+        if build.difference:
+            tell(f"Its single ioctl and serial part:\n{build.difference}")
         this = Round(build, saves, tell)
         try:
             with Progress("watch", tree=str(path)) as progress:

@@ -40,6 +40,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/tree_watch.py",
         "fuzz/git_bisect.py",
         "fuzz/checked_aloud.py",
+        "fuzz/doubts.py",
     ),
     "rich": (
         "fuzz/commands.py",

@@ -50,6 +50,10 @@ class Built:
     environment: dict[str, str] = field(hash=False)
     strict: bool
     """Whether the model check has seen it refuse a header without meaning (contract I4)."""
+    checked: bool
+    """Whether the model check has come to its end."""
+    difference: str
+    """The case file of what it has found; empty where it has found nothing."""
 
     @property
     def vm(self) -> Machine:
@@ -100,15 +104,19 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def note(folder: Path, **facts: object) -> None:
-    """Put further facts into a build.json. Raises BadInput."""
-    path = folder / RECORD
-    text = json.dumps(facts_of(folder) | facts, indent=1)
+def note(built: Built, **facts: object) -> None:
+    """Put further facts into the build.json of this very build. Raises BadInput where that cannot be."""
+    path = built.folder / RECORD
+    known = facts_of(built.folder)
+    if known.get("content") != built.content:
+        raise BadInput(f"{path}: another build has been made here meanwhile")
     new = path.with_suffix(f".{os.getpid()}")
     try:
-        new.write_text(text + "\n")
+        new.write_text(json.dumps(known | facts, indent=1) + "\n")
         new.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink()
         raise BadInput(f"{path}: {error.strerror}: expected a file to write to") from None
 
 
@@ -127,7 +135,7 @@ def built_in(folder: Path) -> Built:
 
 
 def _built(folder: Path, facts: dict[str, Any]) -> Built:
-    listed = facts["list"]
+    listed, checked = facts["list"], facts["checked"] or {}
     return Built(
         folder,
         str(facts["tree"]),
@@ -139,7 +147,9 @@ def _built(folder: Path, facts: dict[str, Any]) -> Built:
         0 if listed is None else int(listed["ioctl"]),
         b"" if listed is None else packed_layout(listed["ioctl"], listed["layout"]),
         {str(name): str(value) for name, value in facts["environment"].items()},
-        bool((facts["checked"] or {}).get("strict", False)),
+        bool(checked.get("strict", False)),
+        bool(checked),
+        str(checked["difference"]["case"]) if checked.get("difference") else "",
     )
 
 
