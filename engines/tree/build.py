@@ -5,7 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engines.tree.digests import Steps
+from engines.tree.builder import builder_digest
+from engines.tree.digests import Steps, digest_of
 from engines.tree.flags import Options, environment, kernel_flags
 from engines.tree.generated import autoconf, bounds, headers, write
 from engines.tree.library import ABI
@@ -93,7 +94,8 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     uapi = read_uapi(source, work, flags, programs, steps, layout)
     parts = units(source, generated, work, options, programs)
     made = compiled(source, parts, programs, steps)
-    path, content = folder / RECORD, steps.all()
+    path = folder / RECORD
+    content = digest_of(steps.all(), programs.version, programs.binutils, builder_digest())
     if not made and (folder / LIBRARY).exists() and _content_of(path) == content:
         return Build(folder, json.loads(path.read_text()), True)
     # Where this fails, the library that is there stays, with what is to be known of it.

@@ -29,19 +29,26 @@ def write(path: Path, text: str) -> None:
 
 
 def headers(source: Source, folder: Path) -> None:
-    """The asm wrappers and the numbers of system calls."""
+    """The asm wrappers and the numbers of system calls. A wrapper that the tree has no use for any more is removed."""
+    wanted: dict[Path, str] = {}
     for kind, generic, own in _WRAPPED:
         has = {path.name for path in (source.path / own).glob("*.h")}
         for path in sorted((source.path / generic).glob("*.h")):
             if path.name not in has:
-                write(folder / kind / path.name, f"#include <asm-generic/{path.name}>\n")
+                wanted[folder / kind / path.name] = f"#include <asm-generic/{path.name}>\n"
     table = (source.path / "arch/x86/entry/syscalls/syscall_64.tbl").read_text()
     numbers = re.findall(r"^(\d+)\s+(?:common|64)\s+(\w+)", table, re.MULTILINE)
     text = "".join(f"#define __NR_{name} {number}\n" for number, name in numbers)
     for name in ("unistd_64", "unistd_32", "unistd_x32"):
-        write(folder / "uapi/asm" / f"{name}.h", text)
+        wanted[folder / "uapi/asm" / f"{name}.h"] = text
     for name in _EMPTY:
-        write(folder / "asm" / f"{name}.h", "")
+        wanted[folder / "asm" / f"{name}.h"] = ""
+    for path, content in wanted.items():
+        write(path, content)
+    for kind, _, _ in _WRAPPED:
+        for path in (folder / kind).glob("*.h"):
+            if path not in wanted:
+                path.unlink()
 
 
 def autoconf(source: Source, folder: Path, tools: Tools, steps: Steps) -> list[str]:

@@ -23,7 +23,7 @@ class Unbuildable(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Paths of programs, and which version the compiler is."""
+    """Paths of programs, and which versions they are."""
 
     cc: str
     ld: str
@@ -32,6 +32,9 @@ class Tools:
     objdump: str
     addr2line: str
     version: str
+    """The compiler's."""
+    binutils: str = ""
+    """Those of all the others."""
 
     @property
     def clang(self) -> bool:
@@ -50,8 +53,12 @@ def tools() -> Tools:
         if path is None:
             raise Missing(f"{name} is not here: apt-get install binutils")
         found[name] = path
-    version = subprocess.run([cc, "--version"], capture_output=True, text=True, check=False).stdout
-    return Tools(cc, **found, version=version.partition("\n")[0])
+    return Tools(cc, **found, version=_version(cc), binutils="; ".join(map(_version, found.values())))
+
+
+def _version(program: str) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return said.partition("\n")[0]
 
 
 def run(command: Sequence[str], what: str, *, cwd: Path | None = None) -> str:

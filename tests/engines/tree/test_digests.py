@@ -63,11 +63,23 @@ def test_a_record_that_cannot_be_read_is_none(taken: Path) -> None:
 
 
 def test_the_whole_has_another_name_when_a_part_has_changed(taken: Path) -> None:
-    before = Steps(taken).all()
+    before, steps = Steps(taken), Steps(taken)
+    assert before.fresh("a", COMMAND, [])
     (taken / "a.h").write_text("other")
-    steps = Steps(taken)
+    assert not steps.fresh("a", COMMAND, [])
     steps.taken("a", COMMAND, [taken / "a.c", taken / "a.h"])
-    assert steps.all() != before
+    assert steps.all() != before.all()
+
+
+def test_the_whole_has_another_name_when_a_part_is_no_more(taken: Path) -> None:
+    """As where a tree has lost a file: nothing is compiled again, and the library is another."""
+    both = Steps(taken)
+    both.taken("b", COMMAND, [taken / "a.h"])
+    assert both.fresh("a", COMMAND, [])
+    one = Steps(taken)
+    assert one.fresh("a", COMMAND, [])
+    assert one.all() != both.all()
+    assert set(one.read()) == {str(taken / "a.c"), str(taken / "a.h")}
 
 
 def test_parts_are_not_run_together() -> None:

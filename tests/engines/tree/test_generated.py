@@ -119,6 +119,25 @@ def test_a_generic_header_stands_in_for_one_that_x86_lacks(tree: Source, tmp_pat
     assert (tmp_path / "out/uapi/asm/unistd_64.h").read_text() == "#define __NR_read 0\n#define __NR_write 1\n"
 
 
+def test_a_wrapper_goes_when_the_tree_has_no_use_for_it(tree: Source, tmp_path: Path) -> None:
+    """It would be found before the tree's own header, or hide that there is none."""
+    generic, own = tree.path / "include/asm-generic", tree.path / "arch/x86/include/asm"
+    table = tree.path / "arch/x86/entry/syscalls/syscall_64.tbl"
+    for folder in (generic, own, table.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    table.write_text("0\tcommon\tread\tsys_read\n")
+    for name in ("a.h", "b.h", "c.h"):
+        (generic / name).write_text("")
+    headers(tree, tmp_path / "out")
+    (own / "a.h").write_text("")
+    (generic / "b.h").unlink()
+    headers(tree, tmp_path / "out")
+    wrappers = {path.name for path in (tmp_path / "out/asm").iterdir()}
+    assert {"a.h", "b.h", "c.h"} & wrappers == {"c.h"}
+    assert "syscalls_64.h" in wrappers
+    assert (tmp_path / "out/uapi/asm/unistd_64.h").exists()
+
+
 def test_what_has_not_changed_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "a.h"
     generated.write(path, "a")

@@ -3,7 +3,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from engines.tree.build import Build, built
 from engines.tree.built import Built, built_in
 from engines.tree.engine import TreeSerial
 from engines.tree.flags import Options
-from engines.tree.tools import Unbuildable
+from engines.tree.tools import Unbuildable, tools
 from fuzz.model_check import checked
 from fuzz.rebuilt import rebuilt
 from memslots.errors import BadInput
@@ -61,6 +63,24 @@ def test_a_tree_that_cannot_be_linked_leaves_the_build_that_was(copy: Copy, fold
     with pytest.raises(Unbuildable, match="ld -r"):
         build(copy, folder, lambda text: text + '\nasm(".globl rb_insert_color\\nrb_insert_color: nop");\n')
     assert built_in(folder).content == before["content"]
+
+
+@pytest.mark.parametrize("what", ["the builder", "binutils"])
+def test_what_another_builder_or_linker_has_made_is_linked_again(
+    what: str, copy: Copy, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(copy, folder)
+    before = objects(folder)
+    module = sys.modules[built.__module__]
+    if what == "binutils":
+        monkeypatch.setattr(module, "tools", lambda: replace(tools(), binutils="GNU ld 9.99"))
+    else:
+        monkeypatch.setattr(module, "builder_digest", lambda: "another")
+    made = build(copy, folder)
+    assert not made.fresh
+    assert made.record["checked"] is None
+    assert {name for name, when in objects(folder).items() if before[name] != when} == {"whole.o", "kernel.o"}
+    assert build(copy, folder).fresh
 
 
 def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: Path) -> None:

@@ -55,6 +55,21 @@ def test_without_gcc_clang_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tools().clang
 
 
+@pytest.mark.parametrize("program", ["gcc", "ld", "nm", "objcopy", "objdump"])
+def test_another_version_of_a_program_is_another_set_of_tools(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", "gcc")
+    found = []
+    for version in ("2.40", "2.41"):
+        for name in ("gcc", "ld", "nm", "objcopy", "objdump", "addr2line"):
+            (tmp_path / name).write_text(f"#!/bin/sh\necho {name} {version if name == program else '2.40'}\n")
+            (tmp_path / name).chmod(0o755)
+        found.append(tools())
+    assert found[0] != found[1]
+
+
 def test_a_failure_is_told_by_the_lines_that_say_error() -> None:
     script = "echo 'In file included from a.c:' >&2; echo 'a.c:3:5: error: no such member' >&2; exit 1"
     with pytest.raises(Unbuildable) as failure:
