@@ -10,6 +10,7 @@ import click
 
 from engines.catalogue import build_named
 from engines.tree.built import Built
+from engines.tree.since_build import changes_since
 from fuzz.checked_aloud import check_with_progress, outcome_line
 from fuzz.difference import difference_text
 from fuzz.model_check import HEAD
@@ -22,30 +23,38 @@ class Doubts:
 
     def __init__(self) -> None:
         self._met: dict[Path, Built] = {}
+        self._said: list[str] = []
         self._names: set[str] = set()
 
     def mention(self, *names: str) -> None:
         """Say on standard error, in a line for each build among these engines, what speaks against it."""
         for built in self._new(names):
             self._met[built.folder] = built
-            for doubt in doubts_of(built):
-                click.echo(f"sameslots: {doubt}", err=True)
+            self._say(*doubts_of(built))
 
     def settle(self, *names: str) -> None:
-        """The same before many cases: a build that nobody has checked is checked now, and a difference is shown."""
+        """The same before many cases: a build that nobody has checked is checked now, and a difference is shown.
+
+        And whether the tree is still what it was.
+        """
         for built in self._new(names):
             self._met[built.folder] = known = built if built.checked else _checked_now(built)
-            for doubt in doubts_of(known):
-                click.echo(f"sameslots: {doubt}", err=True)
+            self._say(*doubts_of(known))
             if known.difference:
                 click.echo(known.difference.rstrip(), err=True)
+            if changes := changes_since(built).says:
+                self._say(changes)
 
     def in_the_end(self, *, clean: bool) -> Iterator[str]:
         """What to say beside a result: what speaks against each build; and where it is clean, what it leaves out."""
-        for built in self._met.values():
-            if clean:
-                yield from uncovered_lines(built)
-            yield from doubts_of(built)
+        for built in self._met.values() if clean else ():
+            yield from uncovered_lines(built)
+        yield from self._said
+
+    def _say(self, *doubts: str) -> None:
+        self._said += doubts
+        for doubt in doubts:
+            click.echo(f"sameslots: {doubt}", err=True)
 
     def _new(self, names: tuple[str, ...]) -> Iterator[Built]:
         for name in {*names} - self._names:

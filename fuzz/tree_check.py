@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engines.tree.built import built_in
+from engines.tree.since_build import changes_since
 from fuzz.checked_aloud import check_aloud
 from fuzz.cli import PATH
 from fuzz.tree_command import tree
@@ -23,4 +24,11 @@ def check(build: Path, ops: int | None, seconds: float | None, seed: int | None)
         raise click.UsageError("--time: expected a number of seconds")
     if ops is None and seconds is None:
         seconds = 10.0
-    return check_aloud(built_in(build), seconds, ops, seed)
+    built = built_in(build)
+    changes = changes_since(built).says
+    if changes:
+        click.echo(f"sameslots: {changes}", err=True)
+    code = check_aloud(built, seconds, ops, seed)
+    if changes:
+        click.echo(changes)
+    return code

@@ -16,6 +16,7 @@ import click
 from engines.tree.build import RECORD
 from engines.tree.built import Built, built_in, facts_of
 from engines.tree.engine import TreeList, TreeSerial
+from engines.tree.since_build import changes_since
 from engines.tree.source import KVM_MAIN
 from engines.tree.source_lines import SourceLines
 from fuzz.choices import choices_from_bytes, drawn_choices
@@ -46,12 +47,19 @@ def coverage(build: Path, paths: tuple[Path, ...], lists: int, seed: int | None,
     built = built_in(build)
     if not built.sites:
         raise BadInput(f"{build}: counts no basic blocks: expected one that `sameslots tree build --coverage` has made")
+    changes = changes_since(built)
+    if KVM_MAIN in changes.files:
+        raise BadInput(f"{changes.says}; the lines of its source are not those that have run")
+    if changes.says:
+        click.echo(f"sameslots: {changes.says}", err=True)
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     reached = Reached(built)
     reached.try_all(cases_at(paths, built))
     reached.try_all(drawn_cases(Random(drawn), lists, built))
     for line in listing(built, reached, whole=whole):
         click.echo(line)
+    if changes.says:
+        click.echo(changes.says)
     return NOTHING_NEW
 
 

@@ -12,6 +12,7 @@ from engines.tree.build import RECORD
 from engines.tree.library import ABI
 from engines.tree.link import LIBRARY
 from engines.tree.sites import FILE as SITES
+from engines.tree.sources import FILE as SOURCES
 
 SOURCE = Path(__file__).with_suffix(".c")
 SHIM = Path(__file__).parent.parent / "engines" / "tree" / "shim"
@@ -63,6 +64,7 @@ def fake_build(folder: Path, *defines: str) -> Path:
         "returns_zero": ["kvm_flush_remote_tlbs"],
         "checked": {"strict": True, "difference": None},
     }
+    (build / SOURCES).write_text(json.dumps({"content": facts["content"], "read": {}}))
     # As many as there are counters; they are nowhere in the library.
     (build / SITES).write_bytes(bytes(4 * 64))
     (build / RECORD).write_text(json.dumps(facts))

@@ -14,6 +14,7 @@ from engines.tree.link import LIBRARY, linked
 from engines.tree.objects import compiled, units
 from engines.tree.sites import write_sites
 from engines.tree.source import source_at
+from engines.tree.sources import write_sources
 from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 
@@ -104,6 +105,8 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     (work / LIBRARY).replace(folder / LIBRARY)
     if options.coverage:
         write_sites(folder / LIBRARY, folder, programs)
+    described = layout.resolve() if layout else None
+    write_sources(folder, content, steps.read(), source.path, described)
     record: dict[str, object] = {
         "abi": ABI,
         "tree": str(tree.resolve()),
@@ -113,7 +116,7 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
         "options": options.names(),
         "machine": uapi.machine,
         "list": asdict(uapi.list) if uapi.list else None,
-        "layout": str(layout.resolve()) if layout else None,
+        "layout": str(described) if described else None,
         "environment": environment(options, programs),
         "kconfig_unmet": unmet,
         "unresolved": link.unresolved,

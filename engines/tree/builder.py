@@ -7,7 +7,7 @@ from engines.tree.digests import digest_of
 
 MODULES = (
     *("build", "builder", "digests", "flags", "generated", "kconfig", "library", "link", "objects", "reach"),
-    *("services", "sites", "source", "tools", "uapi"),
+    *("services", "sites", "source", "sources", "tools", "uapi"),
 )
 """What `build.py` imports of this room, and what that does."""
 

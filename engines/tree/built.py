@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Built:
     """Whether the model check has come to its end."""
     difference: str
     """The case file of what it has found; empty where it has found nothing."""
+    again: str
+    """The command that makes it again, of its tree as that is by then."""
 
     @property
     def vm(self) -> Machine:
@@ -123,7 +126,7 @@ def note(built: Built, **facts: object) -> None:
 def built_in(folder: Path) -> Built:
     """The build in a folder. Raises BadInput where there is none, Missing where it is of no use here any more."""
     facts = facts_of(folder)
-    again = f"build it again: sameslots tree build {facts.get('tree', 'PATH')} --out {folder}"
+    again = f"build it again: {_command(folder, facts)}"
     if facts.get("abi") != ABI:
         raise Missing(f"{folder}: made for another release of sameslots: {again}")
     if not (folder / LIBRARY).is_file():
@@ -132,6 +135,15 @@ def built_in(folder: Path) -> Built:
         return _built(folder, facts)
     except (KeyError, TypeError, ValueError, AttributeError, error) as wrong:
         raise BadInput(f"{folder / RECORD}: {wrong!r}: expected the facts of a build: {again}") from None
+
+
+def _command(folder: Path, facts: dict[str, Any]) -> str:
+    """`sameslots tree build` with all that this build was made with, as far as its facts say that."""
+    words = ["sameslots", "tree", "build", str(facts.get("tree", "PATH")), "--out", str(folder)]
+    options = facts.get("options")
+    words += [f"--{name}" for name in options] if isinstance(options, list) else []
+    words += ["--layout", str(facts["layout"])] if facts.get("layout") else []
+    return shlex.join(words)
 
 
 def _built(folder: Path, facts: dict[str, Any]) -> Built:
@@ -150,6 +162,7 @@ def _built(folder: Path, facts: dict[str, Any]) -> Built:
         bool(checked.get("strict", False)),
         bool(checked),
         str(checked["difference"]["case"]) if checked.get("difference") else "",
+        _command(folder, facts),
     )
 
 

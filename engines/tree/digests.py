@@ -21,6 +21,14 @@ def digest_of(*parts: str | bytes) -> str:
     return whole.hexdigest()
 
 
+def file_digest(path: str | Path) -> str:
+    """Of the file's contents; empty if it is not there."""
+    try:
+        return digest_of(Path(path).read_bytes())
+    except OSError:
+        return ""
+
+
 class Steps:
     """The steps that have been taken in `folder`, each with its command and the contents of all that it has read."""
 
@@ -54,12 +62,9 @@ class Steps:
             self._path.write_text(json.dumps(self._steps))
 
     def digest(self, path: str) -> str:
-        """Of the file's contents; of nothing if it is not there. Looked up once: a build takes seconds."""
+        """Of the file's contents. Looked up once: a build takes seconds."""
         if path not in self._known:
-            try:
-                self._known[path] = digest_of(Path(path).read_bytes())
-            except OSError:
-                self._known[path] = ""
+            self._known[path] = file_digest(path)
         return self._known[path]
 
     def all(self) -> str:

@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from engines.tree.build import Build, built
 from engines.tree.built import Built, built_in
 from engines.tree.engine import TreeSerial
 from engines.tree.flags import Options
+from engines.tree.since_build import changes_since
+from engines.tree.source import KVM_MAIN
 from engines.tree.tools import Unbuildable, tools
 from fuzz.model_check import checked
 from fuzz.rebuilt import rebuilt
@@ -81,6 +84,21 @@ def test_what_another_builder_or_linker_has_made_is_linked_again(
     assert made.record["checked"] is None
     assert {name for name, when in objects(folder).items() if before[name] != when} == {"whole.o", "kernel.o"}
     assert build(copy, folder).fresh
+
+
+def test_a_tree_that_has_been_edited_is_told_from_what_was_built(copy: Copy, folder: Path) -> None:
+    build(copy, folder)
+    known = built_in(folder)
+    begin = time.monotonic()
+    assert changes_since(known).says == ""
+    assert time.monotonic() - begin < 1
+    copy.change(lambda text: f"{text}\n#error here\n")
+    assert changes_since(known).files == {KVM_MAIN}
+    with pytest.raises(Unbuildable):
+        built(copy.path, folder, Options())
+    assert changes_since(built_in(folder)).files == {KVM_MAIN}, "the library of before is still there"
+    copy.change(str)
+    assert changes_since(built_in(folder)).says == ""
 
 
 def test_after_an_edit_only_what_reads_the_file_is_compiled(copy: Copy, folder: Path) -> None:
