@@ -63,6 +63,7 @@ def summary(made: Build) -> list[str]:
     state = "nothing has changed" if made.fresh else f"{len(made.functions)} functions of updates and what they call"
     listed = f"list ioctl {made.list_ioctl:#x}" if made.list_ioctl else "no list ioctl"
     lines = [f"{made.folder}: Linux {record['release']}, {listed}; {state}"]
+    lines += made.list_says
     lines += [f"Kconfig: {wish}" for wish in made.unmet]
     if made.unresolved:
         lines.append("Unknown to the shims, and called by the memslot code; a case that gets there ends with its name:")

@@ -9,11 +9,12 @@ from engines.tree.builder import builder_digest
 from engines.tree.digests import Steps, digest_of
 from engines.tree.flags import Options, environment, kernel_flags
 from engines.tree.generated import autoconf, bounds, headers, write
+from engines.tree.handlers import SINGLE, called_for
 from engines.tree.library import ABI
 from engines.tree.link import LIBRARY, linked
-from engines.tree.objects import compiled, units
+from engines.tree.objects import compiled, tree_sources, units
 from engines.tree.sites import write_sites
-from engines.tree.source import source_at
+from engines.tree.source import KVM_MAIN, source_at
 from engines.tree.sources import write_sources
 from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
@@ -35,6 +36,16 @@ class Build:
         """Its number; 0 where the tree has none."""
         listed = self.record["list"]
         return int(listed["ioctl"]) if isinstance(listed, dict) else 0
+
+    @property
+    def list_says(self) -> list[str]:
+        """What its list ioctl was read off, what was assumed, and which functions are called for it, in lines."""
+        listed = self.record["list"]
+        if not isinstance(listed, dict):
+            return []
+        handlers = self._names("list_handlers")
+        called = f"Called for it: {', '.join(handlers)}" if handlers else f"No function of {KVM_MAIN} is called for it"
+        return [*listed["says"], called]
 
     @property
     def unmet(self) -> list[str]:
@@ -99,8 +110,10 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     content = digest_of(steps.all(), programs.version, programs.binutils, builder_digest())
     if not made and (folder / LIBRARY).exists() and _content_of(path) == content:
         return Build(folder, json.loads(path.read_text()), True)
+    text = "\n".join(path.read_text(errors="replace") for path in tree_sources(source, parts))
+    listed = called_for(text, uapi.list.names if uapi.list else ())
     # Where this fails, the library that is there stays, with what is to be known of it.
-    link = linked(parts, work, options, programs)
+    link = linked(parts, work, options, programs, called_for(text, SINGLE), listed)
     path.unlink(missing_ok=True)  # what it says is not so any more, whatever happens now
     (work / LIBRARY).replace(folder / LIBRARY)
     if options.coverage:
@@ -124,6 +137,7 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
         "returns_zero_called_by": link.silent,
         "blank": link.blank,
         "functions": link.functions,
+        "list_handlers": link.list_handlers,
         "checked": None,
     }
     write(path, json.dumps(record, indent=1) + "\n")

@@ -6,8 +6,8 @@ from pathlib import Path
 from engines.tree.digests import digest_of
 
 MODULES = (
-    *("build", "builder", "digests", "flags", "generated", "kconfig", "library", "link", "objects", "reach"),
-    *("services", "sites", "source", "sources", "tools", "uapi"),
+    *("build", "builder", "described", "digests", "flags", "generated", "handlers", "kconfig", "library", "link"),
+    *("list_header", "objects", "reach", "services", "sites", "source", "sources", "tools", "uapi"),
 )
 """What `build.py` imports of this room, and what that does."""
 

@@ -2,6 +2,7 @@
 """The objects become a library: what the shim reaches, under names of its own, with a stub for whatever is missing."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,10 +42,19 @@ class Linked:
     """What it can call and returns 0."""
     blank: list[str] = field(default_factory=list)
     """What it reads and is zeros."""
+    list_handlers: list[str] = field(default_factory=list)
+    """What is called for the list ioctl."""
 
 
-def linked(units: list[Unit], folder: Path, options: Options, tools: Tools) -> Linked:
-    """Make the library."""
+def linked(
+    units: list[Unit],
+    folder: Path,
+    options: Options,
+    tools: Tools,
+    single: Set[str] = frozenset(),
+    listed: Set[str] = frozenset(),
+) -> Linked:
+    """Make the library. `single`, `listed`: names that the tree's code calls for these two ioctls (`handlers.py`)."""
     kernel = _one_object([unit.object for unit in units if unit.kernel], folder, options, tools)
     shims = [unit.object for unit in units if not unit.kernel]
     graph = Graph(kernel, tools)
@@ -59,7 +69,7 @@ def linked(units: list[Unit], folder: Path, options: Options, tools: Tools) -> L
     if options.asan:
         command.append("-fsanitize=address")
     run(command, LIBRARY)
-    reachable = graph.reachable()
+    reachable = graph.reachable(single | listed)
     named = graph.named_by(reachable)
     called = {name: [graph.place(each) for each in named[name][:5]] for name in functions if name in named}
     return Linked(
@@ -67,6 +77,7 @@ def linked(units: list[Unit], folder: Path, options: Options, tools: Tools) -> L
         {name: places for name, places in called.items() if not may_be_silent(name)},
         {name: places for name, places in called.items() if may_be_silent(name)},
         [name for name in data if name in named],
+        graph.defines(listed),
     )
 
 

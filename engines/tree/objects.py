@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engines.tree.digests import Steps, made_of
 from engines.tree.flags import SHIM, Options, as_written, instrumented, kernel_flags, shim_flags
-from engines.tree.source import Source
+from engines.tree.source import KVM_MAIN, Source
 from engines.tree.tools import Tools, Unbuildable, finished, start
 
 INSIDE = ("inside", "sets")
@@ -53,6 +53,11 @@ def units(source: Source, generated: Path, folder: Path, options: Options, tools
         if path.stem not in INSIDE:
             found.append(Unit(path, folder / f"shim-{path.stem}.o", own, False))
     return found
+
+
+def tree_sources(source: Source, units: list[Unit]) -> list[Path]:
+    """The tree's own files that are compiled, kvm_main.c first, which the shim includes."""
+    return [source.path / KVM_MAIN, *(unit.source for unit in units if unit.source.is_relative_to(source.path))]
 
 
 def _of_tree(

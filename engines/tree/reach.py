@@ -51,10 +51,15 @@ class Graph:
             found = Reference(function, section, int(words[0], 16), symbol, call)
             self._by_function.setdefault(function, []).append(found)
 
-    def reachable(self) -> set[str]:
-        """The functions of memslot updates, and what they can call."""
+    def defines(self, names: Iterable[str]) -> list[str]:
+        """Those of these names that are functions here."""
+        return sorted(self._by_function.keys() & names)
+
+    def reachable(self, entered: Iterable[str] = ()) -> set[str]:
+        """The functions of memslot updates, by their names and those `entered` by their ioctls, and what they call."""
         seen: set[str] = set()
-        todo = [name for name in self._by_function if _ENTRY.fullmatch(name) and not _LOOKUP.fullmatch(name)]
+        todo = self.defines(entered)
+        todo += [name for name in self._by_function if _ENTRY.fullmatch(name) and not _LOOKUP.fullmatch(name)]
         while todo:
             name = todo.pop()
             if name not in seen:

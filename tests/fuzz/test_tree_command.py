@@ -16,7 +16,8 @@ from tests.engines.tree.test_source import plain_tree
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
 RECORD: dict[str, object] = {
     "release": "6.1.192",
-    "list": {"ioctl": 0x4008AE49, "layout": {}},
+    "list": {"ioctl": 0x4008AE49, "layout": {}, "says": ["as kvm.h has it", "Assumed: this"]},
+    "list_handlers": ["do_batch", "do_more"],
     "kconfig_unmet": ["SMP=n came out as y"],
     "functions": ["kvm_set_memslot", "kvm_swap_active_memslots"],
     "unresolved": {"brand_new": ["kvm_set_memslot (virt/kvm/kvm_main.c:7)"]},
@@ -59,6 +60,9 @@ def test_a_compiler_that_is_not_here(sameslots: Sameslots, tmp_path: Path) -> No
 def test_what_is_to_be_known_of_a_library() -> None:
     assert summary(Build(Path("build/trees/mine"), RECORD, fresh=False)) == [
         "build/trees/mine: Linux 6.1.192, list ioctl 0x4008ae49; 2 functions of updates and what they call",
+        "as kvm.h has it",
+        "Assumed: this",
+        "Called for it: do_batch, do_more",
         "Kconfig: SMP=n came out as y",
         "Unknown to the shims, and called by the memslot code; a case that gets there ends with its name:",
         "  brand_new: kvm_set_memslot (virt/kvm/kvm_main.c:7)",
@@ -66,6 +70,11 @@ def test_what_is_to_be_known_of_a_library() -> None:
         "  kvm_arch_new_hook: kvm_set_memslot (virt/kvm/kvm_main.c:9)",
         "Read by the memslot code, and zeros here: some_data",
     ]
+
+
+def test_a_list_ioctl_that_no_code_deals_with_is_told() -> None:
+    lines = summary(Build(Path("mine"), RECORD | {"list_handlers": []}, fresh=True))
+    assert lines[3] == "No function of virt/kvm/kvm_main.c is called for it"
 
 
 def test_of_a_smooth_build_one_line_is_enough() -> None:

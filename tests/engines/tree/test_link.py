@@ -21,6 +21,7 @@ INSIDE = """
 int brand_new_helper(int);
 int kvm_arch_brand_new(int);
 int somewhere_else(int);
+int kvm_arch_of_lists(int);
 int counted(int);
 extern int nobody_has_it;
 int kept = 3;
@@ -38,8 +39,14 @@ int kvm_vcpu_does_other_things(int n)
 {
 	return somewhere_else(n) + 1;
 }
+int do_batch(int n)
+{
+	return kvm_arch_of_lists(n) + 1;
+}
 int ms_create(int n)
 {
+	if (n == 8)
+		return do_batch(n);
 	return n == 7 ? kvm_vcpu_does_other_things(n) : kvm_set_memslot(n);
 }
 int never_used(int n)
@@ -92,6 +99,14 @@ def library(tmp_path_factory: pytest.TempPathFactory, programs: Tools) -> tuple[
 
 def test_functions_of_updates_and_what_they_call_are_listed(library: tuple[Path, Linked]) -> None:
     assert library[1].functions == ["deeper", "kvm_set_memslot"]
+
+
+def test_what_is_called_for_an_ioctl_counts_whatever_its_name_is(tmp_path: Path, programs: Tools) -> None:
+    units = compiled(tmp_path, programs, INSIDE)
+    link = linked(units, tmp_path, Options(), programs, frozenset(), frozenset(("do_batch", "sizeof")))
+    assert link.functions == ["deeper", "do_batch", "kvm_set_memslot"]
+    assert list(link.silent) == ["kvm_arch_brand_new", "kvm_arch_of_lists"]
+    assert link.list_handlers == ["do_batch"]
 
 
 def test_a_helper_that_nobody_has_is_named_with_its_line(library: tuple[Path, Linked]) -> None:
@@ -156,7 +171,7 @@ def test_every_basic_block_has_a_site(tmp_path: Path, programs: Tools) -> None:
     linked(units, tmp_path, options, programs)
     n = write_sites(tmp_path / LIBRARY, tmp_path, programs)
     graph = Graph(tmp_path / "kernel.o", programs)
-    calls = graph.named_by(["kvm_set_memslot", "deeper", "kvm_vcpu_does_other_things", "ms_create"])
+    calls = graph.named_by(["kvm_set_memslot", "deeper", "kvm_vcpu_does_other_things", "do_batch", "ms_create"])
     assert n == len(calls["__sanitizer_cov_trace_pc"]) >= 6
     raw = (tmp_path / "sites").read_bytes()
     sites = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -116,15 +117,16 @@ def test_a_build_is_made_again_with_what_describes_its_list(
 ) -> None:
     copy.change(str)
     layout, folder = tmp_path / "layout.json", tmp_path / "build"
-    described = {"ioctl": "0x4018aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
+    described: dict[str, object] = {"ioctl": "0x4010aee0", "header_size": 16, "entry_size": 32, "nent": [0, 8]}
+    described |= {"slot": [28, 4], "guest_phys_addr": [0, 8], "memory_size": [8, 8], "userspace_addr": [16, 8]}
     layout.write_text(json.dumps(described))
     made = built(Path(os.path.relpath(copy.path)), folder, Options(), layout)
-    assert made.list_ioctl == 0x4018AEE0
+    assert made.list_ioctl == 0x4010AEE0
     assert made.record["tree"] == str(copy.path), "or it would not be found from elsewhere"
-    layout.write_text(json.dumps(described | {"ioctl": "0x4018aee1"}))
-    assert rebuilt(folder).list_ioctl == 0x4018AEE1
+    layout.write_text(json.dumps(described | {"ioctl": "0x4010aee1"}))
+    assert rebuilt(folder).list_ioctl == 0x4010AEE1
     monkeypatch.chdir(tmp_path)
-    assert rebuilt(copy.path, layout).list_ioctl == 0x4018AEE1
+    assert rebuilt(copy.path, layout).list_ioctl == 0x4010AEE1
     layout.unlink()
     with pytest.raises(BadInput, match=r"layout\.json: No such file"):
         rebuilt(folder)
@@ -177,3 +179,27 @@ def test_a_list_ioctl_is_read_off_the_trees_header(tmp_path: Path) -> None:
         made = built(tree, tmp_path / name, Options())
         facts: Built = built_in(tmp_path / name)
         assert made.list_ioctl == facts.list_ioctl == 0x4008AE49
+        assert len(made.list_says) == 2
+        assert made.list_says[1] == "Called for it: kvm_vm_ioctl_set_memory_region_list"
+
+
+def test_what_a_list_ioctl_reaches_is_found_whatever_its_handler_is_called(tmp_path: Path) -> None:
+    naive = Path(os.environ.get("SAMESLOTS_TREES", "")) / "linux-6.1-naive"
+    if not naive.is_dir():
+        pytest.skip("there is no linux-6.1-naive: a tree with the patch in examples/")
+    copy = Copy(naive, tmp_path / "tree")
+
+    def changed(text: str) -> str:
+        text = text.replace("kvm_vm_ioctl_set_memory_region_list", "do_batch")
+        head = re.search(r"static \w+ do_batch\([^{;]*\n\{\n", text)
+        assert head is not None
+        inside = f"{head[0]}\tkvm_arch_brand_new();\n\tother_new();\n"
+        declared = "void kvm_arch_brand_new(void);\nvoid other_new(void);\n"
+        return text.replace(head[0], declared + inside)
+
+    copy.change(changed)
+    made = built(copy.path, tmp_path / "build", Options())
+    assert made.list_says[1] == "Called for it: do_batch"
+    assert "do_batch" in made.functions
+    assert "kvm_arch_brand_new" in made.returns_zero
+    assert "other_new" in made.unresolved

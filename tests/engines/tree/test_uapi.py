@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines.tree.digests import Steps
+from engines.tree.list_header import IOCTL, constants_of, list_structs
 from engines.tree.source import source_at
 from engines.tree.tools import Unbuildable, tools
 from engines.tree.uapi import ListIoctl, Uapi, read_uapi
@@ -142,20 +143,137 @@ def test_an_ioctl_that_takes_no_struct_is_to_be_described(tmp_path: Path) -> Non
         read(tmp_path, "#define KVM_SET_USER_MEMORY_REGION_LIST 0x4008ae49\n")
 
 
+def test_what_was_read_off_the_header_is_told(tmp_path: Path) -> None:
+    listed = read(tmp_path, RFC).list
+    assert listed is not None
+    assert listed.names == (IOCTL,)
+    assert listed.says == (
+        "KVM_SET_USER_MEMORY_REGION_LIST, as include/uapi/linux/kvm.h has it: struct kvm_userspace_memory_region_list"
+        " (8 bytes: nent, flags); behind it, struct kvm_userspace_memory_region_entry (64 bytes each: slot, flags,"
+        " guest_phys_addr, memory_size, userspace_addr, invalidate_slot, padding)",
+    )
+
+
+def test_what_is_assumed_or_not_known_is_told(tmp_path: Path) -> None:
+    listed = read(tmp_path, POINTER).list
+    assert listed is not None
+    read_off, assumed, unknown, lacking = listed.says
+    assert "struct kvm_batch (24 bytes: count as nent, flags); where regions points, struct kvm_userspace_" in read_off
+    assert assumed.startswith(
+        "Assumed, for the header does not say it: kvm_batch.regions leads to entries of struct"
+        " kvm_userspace_memory_region; --layout"
+    )
+    assert unknown == "Sent as zeros, for nobody here knows what they mean: kvm_batch.reserved"
+    assert lacking == "Has no place in these, whatever a case says of it: invalidate_slot, padding"
+
+
+ODD = """
+struct kvm_change {
+#define KVM_CHANGE_ODD	(1 << 0), 0
+	union {
+		__u32 as_id, slot;
+	};
+	__u32 flags:8, more:24;
+	__u64 guest_phys_addr, memory_size, userspace_addr;
+	struct kvm_userspace_memory_region was;
+	__u16 spare[2][3];
+};
+struct kvm_changes {
+	__u32 nr, what;
+	__DECLARE_FLEX_ARRAY(struct kvm_change, entries);
+};
+#define __DECLARE_FLEX_ARRAY(type, name) type name[]
+#define KVM_SET_USER_MEMORY_REGION_LIST _IOW(KVMIO, 0xe1, struct kvm_changes)
+"""
+
+
+def test_members_are_told_apart_however_they_are_declared() -> None:
+    structs = list_structs(ODD.replace("	struct kvm_userspace_memory_region was;\n", ""))
+    assert structs is not None
+    assert (structs.in_header, structs.follow) == ({"nent": "nr", "entries": "entries"}, True)
+    assert list(structs.in_entry) == ["slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr"]
+    assert structs.unknown == ("kvm_changes.what", "kvm_change.as_id", "kvm_change.more", "kvm_change.spare")
+
+
+def test_an_entry_that_has_two_of_a_name_says_which_one_is_not_used() -> None:
+    structs = list_structs(KVM_H + ODD)
+    assert structs is not None
+    assert structs.in_entry["slot"] == "was.slot"
+    assert "kvm_change.slot" in structs.unknown
+
+
+@pytest.mark.parametrize("declared", ["__u64 regions[]", "struct kvm_elsewhere regions[]", "__u32 regions[4]"])
+def test_entries_that_are_plainly_something_else_are_to_be_described(declared: str) -> None:
+    header = KVM_H + POINTER.replace("__u64 regions;", f"{declared};")
+    with pytest.raises(Unbuildable, match=r"its entries are .*; --layout FILE can describe it"):
+        list_structs(header)
+
+
+def test_bytes_that_follow_are_entries() -> None:
+    structs = list_structs(KVM_H + POINTER.replace("__u64 regions;", "__u8 regions[];"))
+    assert structs is not None
+    assert (structs.follow, structs.entry) == (True, "kvm_userspace_memory_region")
+    assert structs.assumed
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ("__u32 regions;", "entries: 4 bytes: expected 8"),
+        ("__u64 regions; __u8 nr[3];", "nent: 3 bytes: expected 1, 2"),
+    ],
+)
+def test_what_no_list_can_be_like_is_to_be_described(instead: str, said: str, tmp_path: Path) -> None:
+    header = POINTER.replace("__u64 regions;", instead)
+    if "nr" in instead:
+        header = header.replace("count", "much")
+    with pytest.raises(Unbuildable, match=f"{said}.*; --layout FILE can describe it"):
+        read(tmp_path, header)
+
+
+def test_entries_that_follow_within_the_padding_of_the_header_are_to_be_described(tmp_path: Path) -> None:
+    header = (
+        NESTED.replace("__u32 nr;", "__u64 x; __u32 nr;")
+        .replace("__u32 zero;\n", "")
+        .replace("struct kvm_change entries", "__u8 entries")
+    )
+    with pytest.raises(Unbuildable, match="entries: follow the header at byte 12: expected at header_size, byte 16"):
+        read(tmp_path, header)
+
+
+def test_an_ioctl_goes_by_every_name_of_its_number() -> None:
+    header = RFC + "#define KVM_OTHER _IO(KVMIO, 0x4a)\n#define KVM_SAME _IOWR( KVMIO, 73, struct kvm_x)\n"
+    assert constants_of(header, 0x4010AE49) == [IOCTL, "KVM_SAME"]
+
+
 def test_entries_of_no_known_struct_are_to_be_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "KVM_H", KVM_H.replace("kvm_userspace_memory_region {", "kvm_area {"))
     with pytest.raises(Unbuildable, match=r"what its entries are is not said.*; --layout FILE can describe it"):
         read(tmp_path, POINTER)
 
 
-LAYOUT: dict[str, int | list[int]] = {"header_size": 16, "entry_size": 32, "nent": [0, 8], "slot": [28, 4]}
-DESCRIBED = {"ioctl": "0x4018aee0", **LAYOUT}
+LAYOUT: dict[str, int | list[int]] = {
+    "header_size": 16,
+    "entry_size": 32,
+    "nent": [0, 8],
+    "entries": [8, 8],
+    "slot": [28, 4],
+    "guest_phys_addr": [0, 8],
+    "memory_size": [8, 8],
+    "userspace_addr": [16, 8],
+}
+DESCRIBED = {"ioctl": "0x4010ae49", **LAYOUT}
 
 
 def test_a_file_describes_another_layout(tmp_path: Path) -> None:
     path = tmp_path / "layout.json"
     path.write_text(json.dumps(DESCRIBED))
-    assert read(tmp_path, RFC, path).list == ListIoctl(0x4018AEE0, LAYOUT)
+    listed = read(tmp_path, RFC, path).list
+    assert listed == ListIoctl(0x4010AE49, LAYOUT, (IOCTL,), listed.says if listed else ())
+    assert listed.says == (
+        f"List ioctl 0x4010ae49, as {path} has it: a header (16 bytes: nent); where entries points, entries"
+        " (32 bytes each: slot, guest_phys_addr, memory_size, userspace_addr); all else is zeros",
+    )
 
 
 def test_what_a_library_is_made_of_includes_the_description(tmp_path: Path) -> None:
@@ -175,11 +293,8 @@ def test_what_a_library_is_made_of_includes_the_description(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[]", "expected {"),
-        ("{", "expected {"),
-        (json.dumps(DESCRIBED | {"ioctl": "x"}), "expected {"),
-        (json.dumps(DESCRIBED | {"nent": 4}), "expected {"),
-        (json.dumps(DESCRIBED | {"length": [0, 4]}), "unknown 'length'"),
+        ("[]", "expected an object"),
+        (json.dumps(DESCRIBED | {"length": [0, 4]}), "length: unknown"),
     ],
 )
 def test_a_bad_description_is_told_on_one_line(text: str, said: str, tmp_path: Path) -> None:
