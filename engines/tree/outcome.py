@@ -47,6 +47,7 @@ _DAMAGE = {
     Damage.OUT_OF_BOUNDS: "out-of-bounds",
     Damage.BAD_FREE: "bad-free",
     Damage.EARLY_FREE: "early-free",
+    Damage.WRONG_FREE: "wrong-free",
 }
 _READERS_NOT_AWAITED, _CHANGED_IN_PLACE = "readers-not-awaited", "changed-in-place"
 _FAULT_KINDS = tuple(FAULT_KINDS)

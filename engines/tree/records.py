@@ -78,6 +78,7 @@ class Damage(IntFlag):
     OUT_OF_BOUNDS = 4
     BAD_FREE = 8
     EARLY_FREE = 16
+    WRONG_FREE = 32
 
 
 class Shape(IntFlag):

@@ -68,25 +68,23 @@ unsigned long k__copy_to_user(void *to, const void *from, unsigned long n)
 	return 0;	/* nobody reads it back */
 }
 
-static void *duplicate(const void *from, size_t n, const char *by, size_t limit, void *caller)
+static void *duplicate(const void *from, size_t n, const struct ms_allocator *by, void *caller)
 {
-	void *p = ms_get(n, 0, by, limit, caller);
+	void *p = ms_get(n, 0, by, caller);
 
 	if (!p)
 		return (void *)-(long)ENOMEM;
 	if (copy(p, (unsigned long)from, n)) {
-		ms_put(p, by);
+		k_kvfree(p);
 		return (void *)-(long)EFAULT;
 	}
 	return p;
 }
 
 #define CALLER __builtin_return_address(0)
-#define KMALLOC_MAX (4UL << 20)
-#define KVMALLOC_MAX 0x7fffffffUL
 
-void *k_memdup_user(const void *from, size_t n) { return duplicate(from, n, "memdup_user", KMALLOC_MAX, CALLER); }
-void *k_vmemdup_user(const void *from, size_t n) { return duplicate(from, n, "vmemdup_user", KVMALLOC_MAX, CALLER); }
+void *k_memdup_user(const void *from, size_t n) { return duplicate(from, n, &ms_kmalloc, CALLER); }
+void *k_vmemdup_user(const void *from, size_t n) { return duplicate(from, n, &ms_kvmalloc, CALLER); }
 
 void *k_memcpy(void *to, const void *from, size_t n) { return memcpy(to, from, n); }
 void *k_memmove(void *to, const void *from, size_t n) { return memmove(to, from, n); }

@@ -121,15 +121,10 @@ void __srcu_read_unlock(struct srcu_struct *srcu, int idx)
 	srcu->srcu_lock_nesting[idx]--;
 }
 
-unsigned int ms_gfp_zero(void)
-{
-	return (__force unsigned int)__GFP_ZERO;
-}
-
-unsigned int ms_gfp_nowarn(void)
-{
-	return (__force unsigned int)__GFP_NOWARN;
-}
+const struct ms_gfp ms_gfp = {
+	.zero = (__force unsigned int)__GFP_ZERO,
+	.nowarn = (__force unsigned int)__GFP_NOWARN,
+};
 
 /* ---- what kvm_main.c asks of an architecture about memslots ---- */
 

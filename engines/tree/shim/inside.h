@@ -24,8 +24,8 @@ struct ms_block {
 	unsigned int object;	/* the n-th slot object, or MEMSLOT_NONE */
 	unsigned int seen;	/* scratch of a walk: 1 + where it is in the list of what was met */
 	unsigned int reached;	/* scratch of the search for leaks */
-	unsigned int unsynced;	/* freed while readers may have held it */
-	const char *by;		/* the allocator's function */
+	const struct ms_allocator *by;
+	const void *cache;	/* the kmem_cache that it came out of */
 };
 
 struct ms_met {			/* an object that a walk has met */
@@ -52,8 +52,11 @@ const void *K(ms_bitmap_of)(const void *slot);
 const void *K(ms_last_used)(const void *set);
 /* Changes when readers find anything else in the set; how many objects were visited is added. */
 msu64 K(ms_sum)(const void *set, unsigned long *visited);
-unsigned int K(ms_gfp_zero)(void);
-unsigned int K(ms_gfp_nowarn)(void);
+/* The bits of gfp_t that mean something here. */
+struct ms_gfp {
+	unsigned int zero, nowarn;
+};
+extern const struct ms_gfp K(ms_gfp);
 
 /* ---- the shim, called by the kernel side ---- */
 struct ms_block *K(ms_block_at)(const void *start);	/* NULL: no block begins there */

@@ -67,7 +67,7 @@ static void lost(const struct ms_block *block, struct ms_leaks *leaks, int note)
 		leaks->other++;
 	if (!note)
 		return;
-	e = ms_event(MEMSLOT_EV_LEAK, block->kind, block->by);
+	e = ms_event(MEMSLOT_EV_LEAK, block->kind, block->by->name);
 	e->a = block->size;
 	if (block->object == MEMSLOT_NONE)
 		return;

@@ -7,7 +7,6 @@
  * With ASan it keeps all but its first 16 bytes, as under KASAN, and every use is reported.
  */
 #define _GNU_SOURCE
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "shim.h"
@@ -188,7 +187,7 @@ static char *room_for(size_t n, unsigned long *mapped)
 	return p;
 }
 
-void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *caller)
+void *ms_get(size_t n, unsigned int gfp, const struct ms_allocator *by, void *caller)
 {
 	struct memslot_event *e;
 	struct header *h;
@@ -201,8 +200,8 @@ void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *cal
 	kind = kind_of(n, caller);
 	if (kind != MEMSLOT_FAULT_PREPARE && ms_fails(kind))
 		return NULL;
-	if (n > limit || count == BLOCKS) {
-		if (!(gfp & K(ms_gfp_nowarn)())) {
+	if (n > by->limit || count == BLOCKS) {
+		if (!(gfp & K(ms_gfp).nowarn)) {
 			ms.warned++;
 			e = ms_event(MEMSLOT_EV_WARN, 0, "too large an allocation");
 			e->pc = ms_offset((unsigned long)caller);
@@ -221,68 +220,23 @@ void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *cal
 	if (mapped)
 		mapped_blocks[nmapped++] = count;
 	block = &blocks[count++];
-	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, 0, by };
+	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, by, NULL };
 	if (n == slot_size && objects < OBJECTS && ms.vm)
 		block->object = objects++;
 	OPEN(p, watched(block));
 	if (!mapped) {
-		if (!(gfp & K(ms_gfp_zero)()))
+		if (!(gfp & K(ms_gfp).zero))
 			ms_fill(p, 0xa5, n);	/* behind the last block there are zeros */
 		ms_fill(p + n, 0xcc, ((n + 15) & ~15UL) - n + FENCE);
 	}
-	e = ms_event(MEMSLOT_EV_ALLOC, kind, by);
+	e = ms_event(MEMSLOT_EV_ALLOC, kind, by->name);
 	e->a = n;
 	e->object = block->object;
 	return p;
 }
 
-static void freed_slot(struct ms_block *block)
+void ms_freed(struct ms_block *block)
 {
-	struct memslot_slot *was = ms_epitaph(block->object);
-
-	K(ms_describe)(block->start, was);
-	if (!ms.running || ms.entry == AFTERWARDS)
-		return;
-	if (ms_in_active(block->start))
-		ms_damage(MEMSLOT_EARLY_FREE, "freed while the active set holds it", 0);
-	else if (ms_waiting())
-		ms_damage(MEMSLOT_EARLY_FREE, "freed while readers may hold it", 0);
-}
-
-void ms_put(const void *p, const char *by)
-{
-	struct ms_block *block;
-	struct memslot_event *e;
-
-	ms_service();
-	if ((uintptr_t)p <= 16)
-		return;
-	block = K(ms_block_at)(p);
-	if (!block) {
-		ms_damage(MEMSLOT_BAD_FREE, by, 0);
-		return;
-	}
-	if (!block->live) {
-		if (!strcmp(by, "vfree")) {
-			ms.warned += !ms.judging;
-			ms_event(MEMSLOT_EV_WARN, 0, "vfree of what is free");
-		} else {
-			ms_damage(MEMSLOT_DOUBLE_FREE, by, 0);
-		}
-		return;
-	}
-	e = ms_event(MEMSLOT_EV_FREE, block->kind, by);
-	e->a = block->size;
-	e->object = block->object;
-	if (block->object != MEMSLOT_NONE) {
-		struct memslot_slot *was = ms_epitaph(block->object);
-
-		freed_slot(block);
-		e->slot = (msu32)was->as_id << 16 | was->id;
-		e->flags = was->flags;
-		e->a = was->base_gfn;
-		e->b = was->npages;
-	}
 	block->live = 0;
 	if (!block->mapped)
 		ms_fill(block->start, 0x6b, block->size < FREED_BYTES ? block->size : FREED_BYTES);

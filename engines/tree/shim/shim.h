@@ -45,6 +45,7 @@ void ms_events_begin(void);
 struct memslot_event *ms_event(int kind, int what, const char *text);
 msu32 ms_events(const struct memslot_event **events, msu32 *lost);
 void ms_damage(int what, const char *text, unsigned long pc);
+void ms_unresolved(const char *name);	/* called by its stub; it leaves */
 int ms_fails(int kind);			/* whether the case wants this one to fail */
 unsigned long ms_offset(unsigned long pc);	/* in the library; 0: elsewhere */
 
@@ -68,11 +69,28 @@ void ms_memory_begin(void);
 struct ms_block *ms_blocks(int *count, int *booted);
 struct memslot_slot *ms_epitaph(msu32 object);	/* what a freed slot object said */
 void ms_fill(void *p, int c, size_t n);
-void *ms_get(size_t n, unsigned int gfp, const char *by, size_t limit, void *caller);
-void ms_put(const void *p, const char *by);
+void *ms_get(size_t n, unsigned int gfp, const struct ms_allocator *by, void *caller);
+void ms_freed(struct ms_block *block);	/* it is free from now on */
 int ms_fresh(const void *p, size_t n);	/* inside a mapping that is zeros still */
 void ms_synced(void);
 void ms_check_fences(void);
+
+/* allocators.c */
+struct ms_allocator {
+	const char *name;
+	unsigned int pool;		/* which of them gives */
+	size_t limit;
+};
+extern const struct ms_allocator ms_kmalloc, ms_kvmalloc;
+void k_kvfree(const void *p);
+
+/* frees.c */
+struct ms_release {
+	const char *name;
+	unsigned int pools;		/* what it takes back */
+	int only_warns;			/* of what is free already */
+};
+void ms_put(const void *p, const struct ms_release *how, const void *cache, void *pc);
 
 /* copies.c */
 void ms_user(const void *bytes, size_t n);	/* what user memory holds from ms_user_base() on; zeros follow */

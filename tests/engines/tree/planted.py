@@ -43,6 +43,27 @@ PLANTED = (
         r"{ struct kvm_memory_slot *early = old; kfree(early); \1 }",
         "early-free",
     ),
+    Planted(
+        "a vmalloc'ed bitmap goes to kfree",
+        "kvm_destroy_dirty_bitmap",
+        r"\bkvfree\(",
+        "kfree(",
+        "wrong-free: kfree of what vmalloc gave",
+    ),
+    Planted("a kmalloc'ed object goes to vfree", COMMIT, r"kfree\(old\);", "vfree(old);", "vfree of what kmalloc gave"),
+    Planted(
+        "an object goes to another cache",
+        COMMIT,
+        r"(kfree\(old\);)",
+        r"""\1 {
+            struct kmem_cache *one = kmem_cache_create("one", 64, 0, 0, NULL);
+            struct kmem_cache *other = kmem_cache_create("other", 64, 0, 0, NULL);
+            kmem_cache_free(other, kmem_cache_alloc(one, GFP_KERNEL));
+            kmem_cache_destroy(one);
+            kmem_cache_destroy(other);
+        }""",
+        "kmem_cache_free of another cache's object",
+    ),
     Planted("an object is used after it was freed", COMMIT, r"kfree\(old\);", "kfree(old); old->flags = 0;", "after"),
     Planted(
         "an overlap of one page is missed", CHECKS, r"base_gfn \+ npages\)(?=\))", "base_gfn + npages - 1)", "errno"
@@ -73,6 +94,8 @@ PLANTED = (
     ),
 )
 
+KVFREE = Planted("kvfree takes all", COMMIT, r"kfree\(old\);", "kvfree(old);", "")
+"""No mistake at all."""
 READ_AFTER_FREE = Planted(
     "freed memory is read, and nothing comes of it", COMMIT, r"kfree\(old\);", "kfree(old); READ_ONCE(old->npages);", ""
 )

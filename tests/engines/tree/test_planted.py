@@ -10,7 +10,7 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from fuzz.model_check import Checked, checked
 from tests.engines.tree.conftest import Copy
-from tests.engines.tree.planted import ARCH_LEAK, PLANTED, READ_AFTER_FREE, Planted
+from tests.engines.tree.planted import ARCH_LEAK, KVFREE, PLANTED, READ_AFTER_FREE, Planted
 
 REQUESTS = 20_000
 PLAIN = Options()
@@ -32,6 +32,11 @@ def test_an_unchanged_tree_agrees_with_the_model(copy: Copy, folder: Path) -> No
     found = check(copy, folder)
     assert found.difference is None
     assert found.requests >= REQUESTS
+
+
+def test_what_is_no_mistake_is_none(copy: Copy, folder: Path) -> None:
+    copy.change(KVFREE.in_text)
+    assert check(copy, folder).difference is None
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the kernel code gives back: to the allocator that it is of, once, and when nobody can reach it any more. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include "shim.h"
+
+static void amiss(int what, const struct ms_release *how, const char *of, void *pc)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s of %s", how->name, of);
+	ms_damage(what, text, (unsigned long)pc);
+}
+
+static void early(const struct ms_block *block)
+{
+	if (!ms.running || ms.entry < 0 || block->object == MEMSLOT_NONE)
+		return;
+	if (ms_in_active(block->start))
+		ms_damage(MEMSLOT_EARLY_FREE, "freed while the active set holds it", 0);
+	else if (ms_waiting())
+		ms_damage(MEMSLOT_EARLY_FREE, "freed while readers may hold it", 0);
+}
+
+static void note(const struct ms_block *block, const char *by)
+{
+	struct memslot_event *e = ms_event(MEMSLOT_EV_FREE, block->kind, by);
+	struct memslot_slot *was;
+
+	e->a = block->size;
+	e->object = block->object;
+	if (block->object == MEMSLOT_NONE)
+		return;
+	was = ms_epitaph(block->object);
+	K(ms_describe)(block->start, was);
+	e->slot = (msu32)was->as_id << 16 | was->id;
+	e->flags = was->flags;
+	e->a = was->base_gfn;
+	e->b = was->npages;
+}
+
+/* `cache`: of which kmem_cache it must be, if it must. */
+void ms_put(const void *p, const struct ms_release *how, const void *cache, void *pc)
+{
+	struct ms_block *block;
+	char gave[32];
+
+	ms_service();
+	if ((uintptr_t)p <= 16)
+		return;
+	block = K(ms_block_at)(p);
+	if (!block) {
+		amiss(MEMSLOT_BAD_FREE, how, "what nobody gave", pc);
+		return;
+	}
+	if (!block->live && how->only_warns) {
+		ms.warned += !ms.judging;
+		ms_event(MEMSLOT_EV_WARN, 0, "vfree of what is free")->pc = ms_offset((unsigned long)pc);
+		return;
+	}
+	if (!block->live) {
+		amiss(MEMSLOT_DOUBLE_FREE, how, "what is free", pc);
+		return;
+	}
+	if (!(block->by->pool & how->pools)) {
+		snprintf(gave, sizeof(gave), "what %s gave", block->by->name);
+		amiss(MEMSLOT_WRONG_FREE, how, gave, pc);
+	}
+	if (cache && block->cache && block->cache != cache)
+		amiss(MEMSLOT_WRONG_FREE, how, "another cache's object", pc);
+	early(block);
+	note(block, how->name);
+	ms_freed(block);
+}
