@@ -3,8 +3,8 @@
 
 What has no facet of its own is told by the one that fits: a publication that waits for no reader, a set changed while
 readers are in it and an object freed before they have left it are `damage`; a lock of another kind that is held,
-released twice or taken in the wrong order, and what UBSan says, are WARNs, as lockdep's would be; a leaked array is
-leaked. A list's events belong to no entry, for nobody tells which one it is at.
+released twice or taken in the wrong order, what sleeps under a spinlock, and what UBSan says, are WARNs, as lockdep's
+would be; a leaked array is leaked. A list's events belong to no entry, for nobody tells which one it is at.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ _DAMAGE = {
 }
 _READERS_NOT_AWAITED, _CHANGED_IN_PLACE = "readers-not-awaited", "changed-in-place"
 _FAULT_KINDS = tuple(FAULT_KINDS)
-_WARNS = frozenset((Kind.WARN, Kind.UNLOCK_UNHELD, Kind.WRONG_LOCK, Kind.UNDEFINED))
+_WARNS = frozenset((Kind.WARN, Kind.UNLOCK_UNHELD, Kind.RULE, Kind.UNDEFINED))
 _ENDINGS = {
     Kind.BUG: "crashed",
     Kind.OOPS: "crashed",
@@ -294,9 +294,7 @@ def _event(each: Record, entry: int, change: Change, kind: str | None, place: Pl
             return event("log", f"{which} set: {Shape(each.what).name or each.what}{_slot_words(each)}".lower())
         case Kind.UNLOCK_UNHELD:
             return event("warn", _at(f"{each.text} released, and nobody holds it", each, place))
-        case Kind.WRONG_LOCK:
-            return event("warn", _at(f"{each.text} taken where it must not be", each, place))
-        case Kind.WARN | Kind.UNDEFINED:
+        case Kind.WARN | Kind.UNDEFINED | Kind.RULE:
             return event("warn", _at(each.text, each, place))
         case Kind.DEADLOCK:
             return event("hung", _at(each.text, each, place))

@@ -127,7 +127,7 @@ class Kind(IntEnum):
     DAMAGE = 66
     UNLOCK_UNHELD = 67
     HELD = 68
-    WRONG_LOCK = 69
+    RULE = 69
     UNSYNCED = 70
     IN_PLACE = 71
     LEAK = 72

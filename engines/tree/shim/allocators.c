@@ -7,7 +7,7 @@ enum { KMALLOC_POOL = 1, VMALLOC_POOL = 2, KVMALLOC_POOL = 4, CACHES = 8 };
 /* Above the limit there is a WARN, unless __GFP_NOWARN. */
 const struct ms_allocator ms_kmalloc = { "kmalloc", KMALLOC_POOL, 4UL << 20 };
 const struct ms_allocator ms_kvmalloc = { "kvmalloc", KVMALLOC_POOL, 0x7fffffffUL };
-static const struct ms_allocator vmalloc = { "vmalloc", VMALLOC_POOL, 1UL << 40 };
+static const struct ms_allocator vmalloc = { "vmalloc", VMALLOC_POOL, 1UL << 40, 1 };
 static const struct ms_allocator caches = { "kmem_cache_alloc", CACHES, 4UL << 20 };
 
 #define CALLER __builtin_return_address(0)
@@ -30,8 +30,8 @@ void *k___kvmalloc_node_noprof(size_t n, gfp_t gfp, int node) { return KVMALLOC(
 void *k_kvmalloc_node_noprof(size_t n, gfp_t gfp, int node) { return KVMALLOC(n, gfp); }
 void *k___vmalloc(size_t n, gfp_t gfp) { return VMALLOC(n, gfp); }
 void *k___vmalloc_noprof(size_t n, gfp_t gfp) { return VMALLOC(n, gfp); }
-void *k_vmalloc(size_t n) { return VMALLOC(n, 0); }
-void *k_vzalloc(size_t n) { return VMALLOC(n, K(ms_gfp).zero); }
+void *k_vmalloc(size_t n) { return VMALLOC(n, K(ms_gfp).sleeps); }
+void *k_vzalloc(size_t n) { return VMALLOC(n, K(ms_gfp).sleeps | K(ms_gfp).zero); }
 
 static void *zeroed(size_t n, size_t size, gfp_t gfp, void *caller)
 {
@@ -44,8 +44,8 @@ static void *zeroed(size_t n, size_t size, gfp_t gfp, void *caller)
 
 void *k___vcalloc(size_t n, size_t size, gfp_t gfp) { return zeroed(n, size, gfp, CALLER); }
 void *k___vcalloc_noprof(size_t n, size_t size, gfp_t gfp) { return zeroed(n, size, gfp, CALLER); }
-void *k_vcalloc(size_t n, size_t size) { return zeroed(n, size, 0, CALLER); }
-void *k_vcalloc_noprof(size_t n, size_t size) { return zeroed(n, size, 0, CALLER); }
+void *k_vcalloc(size_t n, size_t size) { return zeroed(n, size, K(ms_gfp).sleeps, CALLER); }
+void *k_vcalloc_noprof(size_t n, size_t size) { return zeroed(n, size, K(ms_gfp).sleeps, CALLER); }
 
 /* What kvmalloc() gives may be of either kind: kvfree() alone takes it back. kfree() knows a cache's objects. */
 static const struct ms_release kfree = { "kfree", KMALLOC_POOL | CACHES, 0 };
@@ -63,7 +63,7 @@ void k_kvfree_call_rcu(void *head, void *p) { ms_put(p, &kvfree, NULL, CALLER); 
 /* Caches: of each its objects' size is known. Constructors are not called. */
 static void *cache(msu32 size, void *caller)
 {
-	msu32 *made = ms_get(sizeof(size), 0, &ms_kmalloc, caller);
+	msu32 *made = ms_get(sizeof(size), K(ms_gfp).sleeps, &ms_kmalloc, caller);
 
 	if (made)
 		*made = size;

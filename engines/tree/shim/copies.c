@@ -13,6 +13,7 @@
 /* Room for 2^32 entries. Only addresses: nothing is there, and nothing but the copies below looks. */
 #define USER_SPACE (1UL << 39)
 #define SMALL (1UL << 20)
+#define CALLER __builtin_return_address(0)
 
 static unsigned long base;
 static const char *user;
@@ -38,11 +39,12 @@ unsigned long ms_user_base(void)
 }
 
 /* How many bytes could not be copied: all or none. */
-static unsigned long copy(void *to, unsigned long from, unsigned long n)
+static unsigned long copy(void *to, unsigned long from, unsigned long n, void *caller)
 {
 	unsigned long at = from - base, given;
 
 	ms_service();
+	ms_may_sleep("copy_from_user", caller);
 	ms_event(MEMSLOT_EV_COPY, 0, "")->a = n;
 	if (ms_fails(MEMSLOT_FAULT_COPY) || from < base || at > USER_SPACE || n > USER_SPACE - at) {
 		if (n <= SMALL)
@@ -59,29 +61,29 @@ static unsigned long copy(void *to, unsigned long from, unsigned long n)
 
 unsigned long k__copy_from_user(void *to, const void *from, unsigned long n)
 {
-	return copy(to, (unsigned long)from, n);
+	return copy(to, (unsigned long)from, n, CALLER);
 }
 
 unsigned long k__copy_to_user(void *to, const void *from, unsigned long n)
 {
 	ms_service();
+	ms_may_sleep("copy_to_user", CALLER);
 	return 0;	/* nobody reads it back */
 }
 
 static void *duplicate(const void *from, size_t n, const struct ms_allocator *by, void *caller)
 {
-	void *p = ms_get(n, 0, by, caller);
+	void *p = ms_get(n, K(ms_gfp).sleeps, by, caller);
 
 	if (!p)
 		return (void *)-(long)ENOMEM;
-	if (copy(p, (unsigned long)from, n)) {
+	if (copy(p, (unsigned long)from, n, caller)) {
 		k_kvfree(p);
 		return (void *)-(long)EFAULT;
 	}
 	return p;
 }
 
-#define CALLER __builtin_return_address(0)
 
 void *k_memdup_user(const void *from, size_t n) { return duplicate(from, n, &ms_kmalloc, CALLER); }
 void *k_vmemdup_user(const void *from, size_t n) { return duplicate(from, n, &ms_kvmalloc, CALLER); }

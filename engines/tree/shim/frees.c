@@ -49,6 +49,8 @@ void ms_put(const void *p, const struct ms_release *how, const void *cache, void
 	if ((uintptr_t)p <= 16)
 		return;
 	block = K(ms_block_at)(p);
+	if (block && block->by->sleeps)
+		ms_may_sleep(how->name, pc);
 	if (!block) {
 		amiss(MEMSLOT_BAD_FREE, how, "what nobody gave", pc);
 		return;

@@ -115,6 +115,11 @@ int ms_readers(const void *vm)
 	return ms_readers_of(&((const struct kvm *)vm)->srcu);
 }
 
+int ms_of_memslots(const void *vm, const void *srcu)
+{
+	return srcu == &((const struct kvm *)vm)->srcu;
+}
+
 /* srcu_read_unlock() of the tree's uniprocessor SRCU, without waking anybody. */
 void __srcu_read_unlock(struct srcu_struct *srcu, int idx)
 {
@@ -124,6 +129,7 @@ void __srcu_read_unlock(struct srcu_struct *srcu, int idx)
 const struct ms_gfp ms_gfp = {
 	.zero = (__force unsigned int)__GFP_ZERO,
 	.nowarn = (__force unsigned int)__GFP_NOWARN,
+	.sleeps = (__force unsigned int)__GFP_DIRECT_RECLAIM,
 };
 
 /* ---- what kvm_main.c asks of an architecture about memslots ---- */

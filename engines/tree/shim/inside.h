@@ -46,6 +46,7 @@ int K(ms_which_lock)(const void *vm, const void *lock);	/* enum memslot_locks, o
 void K(ms_vm_fields)(const void *vm, unsigned long edges[4]);	/* the VM but for its sets: two ranges */
 int K(ms_readers)(const void *vm);	/* whether srcu_read_lock() lacks an unlock */
 int K(ms_readers_of)(const void *srcu);
+int K(ms_of_memslots)(const void *vm, const void *srcu);	/* readers of memslots are under this one */
 int K(ms_walk)(void *set, int readers_only, struct ms_met *met, int room, unsigned int *shape);
 void K(ms_describe)(const void *slot, struct memslot_slot *out);
 const void *K(ms_bitmap_of)(const void *slot);
@@ -54,7 +55,7 @@ const void *K(ms_last_used)(const void *set);
 msu64 K(ms_sum)(const void *set, unsigned long *visited);
 /* The bits of gfp_t that mean something here. */
 struct ms_gfp {
-	unsigned int zero, nowarn;
+	unsigned int zero, nowarn, sleeps;
 };
 extern const struct ms_gfp K(ms_gfp);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Locks, SRCU, and everything that waits: nobody else runs, so what would wait waits for ever. */
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include "shim.h"
 
@@ -68,6 +68,21 @@ static void initialised(void *at, const char *name, int spins)
 	lock->held = 0;
 }
 
+void ms_rule(const char *which, const void *pc)
+{
+	ms_event(MEMSLOT_EV_RULE, 0, which)->pc = ms_offset((unsigned long)pc);
+}
+
+void ms_may_sleep(const char *what, const void *pc)
+{
+	char which[64];
+
+	if (!spinning)
+		return;
+	snprintf(which, sizeof(which), "%s under a spinlock", what);
+	ms_rule(which, pc);
+}
+
 static void acquire(void *at, int spins, void *pc)
 {
 	struct lock *lock = lock_at(at, spins);
@@ -77,13 +92,18 @@ static void acquire(void *at, int spins, void *pc)
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, named(lock))->pc = ms_offset((unsigned long)pc);
 		ms_leave(MEMSLOT_DEADLOCK);
 	}
-	if (!spins && spinning)
-		ms_event(MEMSLOT_EV_WRONG_LOCK, 0, named(lock))->pc = ms_offset((unsigned long)pc);
-	if (which(lock) == MEMSLOT_SLOTS_LOCK && ms_locks_held(0) & MEMSLOT_SLOTS_ARCH_LOCK)
-		ms_event(MEMSLOT_EV_WRONG_LOCK, 0, "slots_lock")->pc = ms_offset((unsigned long)pc);
 	lock->held = 1;
 	spinning += lock->spins;
 	ms_event(MEMSLOT_EV_LOCK, 0, named(lock));
+}
+
+/* Waits for it, if need be: that must not be under a spinlock, nor the other way round than others do it. */
+static void waits_for(void *at, void *pc)
+{
+	ms_may_sleep(named(lock_at(at, 0)), pc);
+	if (which(lock_at(at, 0)) == MEMSLOT_SLOTS_LOCK && ms_locks_held(0) & MEMSLOT_SLOTS_ARCH_LOCK)
+		ms_rule("slots_lock taken under slots_arch_lock", pc);
+	acquire(at, 0, pc);
 }
 
 static void release(void *at, int spins, void *pc)
@@ -126,9 +146,9 @@ void k___mutex_init(void *l, const char *name, void *key) { initialised(l, name,
 void k_mutex_init_generic(void *l) { initialised(l, NULL, 0); }
 void k___raw_spin_lock_init(void *l, const char *name, void *key, short inner) { initialised(l, name, 1); }
 void k___rwlock_init(void *l, const char *name, void *key) { initialised(l, name, 1); }
-void k_mutex_lock(void *l) { acquire(l, 0, HERE); }
-int k_mutex_lock_killable(void *l) { acquire(l, 0, HERE); return 0; }
-int k_mutex_lock_interruptible(void *l) { acquire(l, 0, HERE); return 0; }
+void k_mutex_lock(void *l) { waits_for(l, HERE); }
+int k_mutex_lock_killable(void *l) { waits_for(l, HERE); return 0; }
+int k_mutex_lock_interruptible(void *l) { waits_for(l, HERE); return 0; }
 void k_mutex_unlock(void *l) { release(l, 0, HERE); }
 int k_mutex_is_locked(void *l) { return lock_at(l, 0)->held; }
 
@@ -153,34 +173,45 @@ SPINS(_bh)
 unsigned long k__raw_spin_lock_irqsave(void *l) { acquire(l, 1, HERE); return 0; }
 void k__raw_spin_unlock_irqrestore(void *l, unsigned long flags) { release(l, 1, HERE); }
 
-static void synchronized(void *srcu, const char *name)
+static void synchronized(void *srcu, const char *name, void *pc)
 {
+	int of_memslots = ms.vm && K(ms_of_memslots)(ms.vm, srcu);
+
 	ms_service_closely();
-	if (srcu && K(ms_readers_of)(srcu)) {
+	ms_may_sleep("synchronize_srcu", pc);
+	/* A vCPU may take the lock as a reader, and is waited for here. */
+	if (of_memslots && ms_locks_held(0) & MEMSLOT_SLOTS_ARCH_LOCK)
+		ms_rule("slots_arch_lock held over srcu's wait", pc);
+	if (K(ms_readers_of)(srcu)) {
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, name);
 		ms_leave(MEMSLOT_DEADLOCK);
 	}
-	ms_synced();
+	if (of_memslots)
+		ms_synced();
 	ms_event(MEMSLOT_EV_SYNC, 0, name);
 }
 
-void k_synchronize_srcu(void *srcu) { synchronized(srcu, "synchronize_srcu"); }
-void k_synchronize_srcu_expedited(void *srcu) { synchronized(srcu, "synchronize_srcu_expedited"); }
+void k_synchronize_srcu(void *srcu) { synchronized(srcu, "synchronize_srcu", HERE); }
+void k_synchronize_srcu_expedited(void *srcu) { synchronized(srcu, "synchronize_srcu_expedited", HERE); }
+static void sleeps(const char *what, void *pc)
+{
+	ms_service_closely();
+	ms_may_sleep(what, pc);
+}
+
 /* Waits for others than the readers of memslots, who are under SRCU. */
-void k_synchronize_rcu(void) { ms_service_closely(); }
-void k_synchronize_rcu_expedited(void) { ms_service_closely(); }
+void k_synchronize_rcu(void) { sleeps("synchronize_rcu", HERE); }
+void k_synchronize_rcu_expedited(void) { sleeps("synchronize_rcu", HERE); }
 int k_init_srcu_struct(void *srcu) { return 0; }
-int k___init_srcu_struct(void *srcu, const char *name, void *key) { return 0; }
 void k_cleanup_srcu_struct(void *srcu) { }
 void k_finish_rcuwait(void **wait) { *wait = NULL; }
 int k_rcuwait_wake_up(void *wait) { return 0; }
-int k___cond_resched(void) { ms_service_closely(); return 0; }
-void k___might_sleep(const char *file, int line) { }
-void k___might_resched(const char *file, int line, int offsets) { }
+int k___cond_resched(void) { sleeps("cond_resched", HERE); return 0; }
+void k_ms_might_sleep(void) { ms_may_sleep("might_sleep", HERE); }
 
 void k_schedule(void)
 {
-	ms_service_closely();
+	sleeps("schedule", HERE);
 	if (++ms.schedules > 1000) {
 		ms_event(MEMSLOT_EV_DEADLOCK, 0, "schedule() for ever");
 		ms_leave(MEMSLOT_DEADLOCK);

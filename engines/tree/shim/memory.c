@@ -197,6 +197,8 @@ void *ms_get(size_t n, unsigned int gfp, const struct ms_allocator *by, void *ca
 	char *p;
 
 	ms_service();
+	if (gfp & K(ms_gfp).sleeps)
+		ms_may_sleep(by->name, caller);
 	kind = kind_of(n, caller);
 	if (kind != MEMSLOT_FAULT_PREPARE && ms_fails(kind))
 		return NULL;

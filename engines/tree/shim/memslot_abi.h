@@ -215,7 +215,7 @@ enum memslot_event_kind {
 	MEMSLOT_EV_DAMAGE,	/* what: enum memslot_damage; text; pc */
 	MEMSLOT_EV_UNLOCK_UNHELD,	/* text: which lock */
 	MEMSLOT_EV_HELD,	/* at return; text: which lock */
-	MEMSLOT_EV_WRONG_LOCK,	/* taken where it must not be: a mutex under a spinlock; locks in the wrong order */
+	MEMSLOT_EV_RULE,	/* of locking, broken: text; pc */
 	MEMSLOT_EV_UNSYNCED,	/* what: address space */
 	MEMSLOT_EV_IN_PLACE,	/* what: address space; b: index of its snapshot, if wanted */
 	MEMSLOT_EV_LEAK,	/* what: enum memslot_fault_kind; a: bytes; object; of a slot object as EV_FREE */

@@ -125,6 +125,8 @@ void ms_look(int closely)
 			waiting |= 1u << i;
 			last[i] = set;
 			ms.publications++;
+			if (!(ms_locks_held(0) & MEMSLOT_SLOTS_LOCK))
+				ms_rule("published without slots_lock", NULL);
 			e = ms_event(MEMSLOT_EV_PUBLISH, i, "");
 			e->a = K(ms_generation)(set);
 			keep(MEMSLOT_PUBLISHED, i, set, e);

@@ -60,6 +60,8 @@ void ms_stack_begins(void *top);
 void ms_locks_boot(void);		/* what is held now is how every case begins */
 void ms_locks_begin(void);
 msu32 ms_locks_held(int note);
+void ms_rule(const char *which, const void *pc);	/* of locking, which is broken here */
+void ms_may_sleep(const char *what, const void *pc);	/* what must not be done under a spinlock */
 
 /* memory.c */
 void ms_memory_open(void);
@@ -80,6 +82,7 @@ struct ms_allocator {
 	const char *name;
 	unsigned int pool;		/* which of them gives */
 	size_t limit;
+	int sleeps;			/* whoever frees it, too */
 };
 extern const struct ms_allocator ms_kmalloc, ms_kvmalloc;
 void k_kvfree(const void *p);

@@ -27,11 +27,48 @@ class Planted(NamedTuple):
 SWAP, SET, REPLACE = "kvm_swap_active_memslots", "kvm_set_memslot", "kvm_replace_memslot"
 COMMIT, CHECKS = "kvm_commit_memory_region", "__kvm_set_memory_region"
 
+
+def under_spinlock(statement: str, shows: str) -> Planted:
+    """A statement right before a set is published."""
+    published = r"rcu_assign_pointer\([^;]*;"
+    return Planted(
+        f"under a spinlock: {statement}", SWAP, published, rf"{statement} \g<0>", f"{shows} under a spinlock"
+    )
+
+
 PLANTED = (
     Planted("readers are not awaited", SWAP, r"synchronize_srcu\w*\(&kvm->srcu\);", "", "readers-not-awaited"),
     Planted("a lock is released twice", SWAP, r"(mutex_unlock\([^;]*;)", r"\1 \1", "nobody holds it"),
     Planted("a lock is kept on an error path", SET, r"(else \{\s*)mutex_unlock\([^;]*;", r"\1", "slots_arch_lock"),
     Planted("a lock is taken twice", SET, r"(mutex_lock\([^;]*;)", r"\1 \1", "hung"),
+    Planted(
+        "slots_arch_lock is held while readers are awaited",
+        SWAP,
+        r"(mutex_unlock\([^;]*;)(.*?synchronize_srcu\w*\(&kvm->srcu\);)",
+        r"\2 \1",
+        "slots_arch_lock held over srcu's wait",
+    ),
+    Planted(
+        "a set is published without slots_lock",
+        "kvm_set_memory_region",
+        r"mutex_lock\([^;]*;(.*)mutex_unlock\([^;]*;",
+        r"\1",
+        "published without slots_lock",
+    ),
+    Planted(
+        "readers of something else are awaited",
+        SWAP,
+        r"(synchronize_srcu\w*)\(&kvm->srcu\);",
+        r"\1(&kvm->irq_srcu);",
+        "readers-not-awaited",
+    ),
+    under_spinlock("mutex_lock(&kvm->irq_lock); mutex_unlock(&kvm->irq_lock);", "irq_lock"),
+    under_spinlock("synchronize_srcu(&kvm->irq_srcu);", "synchronize_srcu"),
+    under_spinlock("kfree(kmalloc(8, GFP_KERNEL));", "kmalloc"),
+    under_spinlock("vfree(vzalloc(8));", "vmalloc"),
+    under_spinlock("if (copy_from_user(&gen, NULL, 8)) ;", "copy_from_user"),
+    under_spinlock("might_sleep();", "might_sleep"),
+    under_spinlock("cond_resched();", "cond_resched"),
     Planted("the INVALID copy leaks", SET, r"(MOVE\)\s*)kfree\(\w+\);(?!.*kfree)", r"\1;", "leaked"),
     Planted("a refused slot object leaks", CHECKS, r"(if \(r\)\s*)kfree\(new\);", r"\1;", "leaked"),
     Planted("a dirty bitmap leaks", COMMIT, r"kvm_destroy_dirty_bitmap\(old\);", ";", "leaked"),
@@ -94,8 +131,10 @@ PLANTED = (
     ),
 )
 
-KVFREE = Planted("kvfree takes all", COMMIT, r"kfree\(old\);", "kvfree(old);", "")
-"""No mistake at all."""
+NO_MISTAKES = (
+    Planted("kvfree takes all", COMMIT, r"kfree\(old\);", "kvfree(old);", ""),
+    under_spinlock("if (mutex_trylock(&kvm->irq_lock)) mutex_unlock(&kvm->irq_lock);", "nothing"),
+)
 READ_AFTER_FREE = Planted(
     "freed memory is read, and nothing comes of it", COMMIT, r"kfree\(old\);", "kfree(old); READ_ONCE(old->npages);", ""
 )

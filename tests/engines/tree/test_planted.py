@@ -10,7 +10,7 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from fuzz.model_check import Checked, checked
 from tests.engines.tree.conftest import Copy
-from tests.engines.tree.planted import ARCH_LEAK, KVFREE, PLANTED, READ_AFTER_FREE, Planted
+from tests.engines.tree.planted import ARCH_LEAK, NO_MISTAKES, PLANTED, READ_AFTER_FREE, Planted
 
 REQUESTS = 20_000
 PLAIN = Options()
@@ -34,8 +34,9 @@ def test_an_unchanged_tree_agrees_with_the_model(copy: Copy, folder: Path) -> No
     assert found.requests >= REQUESTS
 
 
-def test_what_is_no_mistake_is_none(copy: Copy, folder: Path) -> None:
-    copy.change(KVFREE.in_text)
+@pytest.mark.parametrize("planted", NO_MISTAKES, ids=lambda planted: planted.name)
+def test_what_is_no_mistake_is_none(planted: Planted, copy: Copy, folder: Path) -> None:
+    copy.change(planted.in_text)
     assert check(copy, folder).difference is None
 
 
