@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from typing import NoReturn
 
+from fuzz.compiled import is_fresh
 from fuzz.doubts import Doubts
 from fuzz.findings import Findings
 from fuzz.progress import Progress
@@ -115,7 +116,7 @@ class _Watcher:
         self._trials = findings.trials()
         self._known = {sighting.bucket for sighting in findings.sightings()}
         backends = "+".join(plan.backends())  # without atheris, mixed is random alone
-        self.progress = Progress("campaign", out=str(plan.out), backends=backends, seed=plan.seed)
+        self.progress = Progress("campaign", out=str(plan.out), backends=backends, seed=plan.seed, compiled=is_fresh())
 
     def tick(self, booting: int) -> None:
         """Show or log where the campaign is, and how many guests boot."""

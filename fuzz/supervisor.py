@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engines.guests.engine import BOOTING
+from fuzz.compiled import environment
 from fuzz.where import label
 from memslots.errors import BadInput, Missing
 
@@ -100,6 +101,7 @@ class Workers:
                         stdout=output,
                         stderr=output,
                         start_new_session=True,
+                        env=environment(),
                     )
                 )
         return self
