@@ -67,7 +67,6 @@ def rest_of(vm: PlainVm) -> Rest:
     rest = vm.copy()
     for as_id, rollbacks in enumerate(vm.rollbacks):
         rest.swaps[as_id] -= 2 * rollbacks
-        rest.rollbacks[as_id] = 0
     return Rest(rest, rest.walk())
 
 

@@ -37,11 +37,10 @@ class PlainVm:
         self.nr_memslot_pages = 0
 
     def copy(self) -> "PlainVm":
-        """Another VM with the same slots."""
+        """Another VM with the same slots, none of whose MOVEs has been refused."""
         other = PlainVm(self.machine)
         other.sets = [memslots.copy() for memslots in self.sets]
         other.swaps = self.swaps.copy()
-        other.rollbacks = self.rollbacks.copy()
         other.nr_memslot_pages = self.nr_memslot_pages
         return other
 
