@@ -7,6 +7,7 @@ others (`git_bisect.py`).
 """
 
 import os
+import re
 import sys
 import traceback
 from io import TextIOWrapper
@@ -28,6 +29,9 @@ _RIGHT = "at_first_refusal"
 _REFERENCES = [name for name, make in ENGINES.items() if _RIGHT in make().shows]
 
 
+_UNWRITABLE = re.compile(r"[\s#]")
+
+
 class EngineName(click.Choice[str]):
     """The name of an engine: one of a few, or that of a build of a kernel tree."""
 
@@ -42,6 +46,8 @@ class EngineName(click.Choice[str]):
             self.fail(
                 f"{value}: expected {value.removesuffix(':')}:DIR, a build (sameslots tree build PATH)", param, ctx
             )
+        if known(value) and _UNWRITABLE.search(value):
+            self.fail(f"{value}: a case file cannot name it: expected a folder without blanks and #", param, ctx)
         if value in ENGINES or not known(value):
             return super().convert(value, param, ctx)
         lacking = self._shows - engine_named(value).shows

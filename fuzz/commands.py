@@ -26,6 +26,7 @@ from fuzz.cli import (
     reference_option,
 )
 from fuzz.doubts import Doubts
+from fuzz.explain import ENGINE_HELP, engine_for
 from fuzz.held_to import held_to
 from fuzz.junit import Replayed, write_junit
 from fuzz.lines import LineRunner
@@ -85,13 +86,13 @@ def run(
 
 @cli.command()
 @click.argument("path", type=PATH)
-@click.option("--engine", "engines", type=ENGINE, multiple=True, default=("rfc-v1",), show_default=True)
+@click.option("--engine", "asked", type=ENGINE, multiple=True, help=ENGINE_HELP)
 @reference_option
 @policy_option
 @disposable_option
 @click.option("--json", "as_json", is_flag=True, help="The case as one JSON line.")
 @click.option("--svg", type=PATH, help="Write a memory map here as well: before, after and on the way.")
-def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_json: bool, svg: Path | None) -> int:
+def show(path: Path, asked: tuple[str, ...], reference: str, policy: str, as_json: bool, svg: Path | None) -> int:
     """Draw one case: its entries, what each engine makes of them, and where they part."""
     file = read_case(path)
     case = file.case
@@ -99,6 +100,7 @@ def show(path: Path, engines: tuple[str, ...], reference: str, policy: str, as_j
     if as_json:
         click.echo(line_from_case(case, path.stem))
         return NOTHING_NEW
+    engines = asked or (engine_for(path, file, None, reference),)
     Doubts().mention(*engines, reference)
     judged = {policy_for(engine_named(name), Policy(policy)) for name in engines if name != reference}
     right = judged.pop() if len(judged) == 1 else Policy(policy)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from engines.catalogue import engine_named, known
+from engines.catalogue import engine_named
 from engines.protocol import Engine
 from fuzz.cli import ENGINE, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
 from fuzz.doubts import Doubts
@@ -25,11 +25,8 @@ from reports.why import merged
 
 _COLUMNS = 80
 
-engine_option = click.option(
-    "--engine",
-    type=ENGINE,
-    help=f"Whose mismatch.  [default: the engine that the file expects one of, else {DEFAULT_ENGINE}]",
-)
+ENGINE_HELP = f"Whose mismatch.  [default: the engine that the file expects one of, or names, else {DEFAULT_ENGINE}]"
+engine_option = click.option("--engine", type=ENGINE, help=ENGINE_HELP)
 
 
 @cli.command()
@@ -53,18 +50,22 @@ def explain(path: Path, engine: str | None, reference: str, policy: str) -> int:
 
 
 def engine_for(path: Path, file: CaseFile, asked: str | None, reference: str) -> str:
-    """The engine to look at: the one asked for, the first that the file expects a mismatch of, or rfc-v1.
+    """The engine to look at: the one asked for, the first that the file expects a mismatch of or names, or rfc-v1.
 
-    Raises BadInput.
+    A file that a campaign has kept names the engine that it is of. Raises BadInput.
     """
     if asked == reference:
         raise BadInput(f"--engine {asked}: it is the reference too: expected another one")
     if asked is not None:
         return asked
     expected = expected_engines(path, file)
-    named = [n for n, each in expected.items() if any(isinstance(one, MismatchExpected) for one in each)]
-    usable = [name for name in named if known(name) and name != reference]
-    return usable[0] if usable else DEFAULT_ENGINE
+    mismatching = [n for n, each in expected.items() if any(isinstance(one, MismatchExpected) for one in each)]
+    name = next((name for name in (*mismatching, *expected) if name != reference), DEFAULT_ENGINE)
+    try:
+        engine_named(name)
+    except BadInput as error:  # a build that is not there any more
+        raise located(path, file, error) from None
+    return name
 
 
 def told_of(case: Case, reference: Engine, engine: Engine, policy: Policy) -> tuple[Verdict, Told]:

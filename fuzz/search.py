@@ -22,6 +22,7 @@ from fuzz.cli import (
     reference_option,
 )
 from fuzz.doubts import Doubts
+from fuzz.explain import engine_for, engine_option
 from fuzz.git_bisect import OPTION as GIT_BISECT
 from fuzz.git_bisect import bisected
 from fuzz.record import buckets_on_record
@@ -103,7 +104,7 @@ def fuzz(
 
 @cli.command(name="reduce")
 @click.argument("path", type=PATH)
-@click.option("--engine", type=ENGINE, default="rfc-v1", show_default=True)
+@engine_option
 @reference_option
 @policy_option
 @disposable_option
@@ -111,11 +112,12 @@ def fuzz(
 @click.option("--bucket", help="The bucket to keep.  [default: the first that the case shows]")
 @click.option("--out", type=PATH, help="Write the reduced case here.  [default: standard output]")
 def reduce_case(
-    path: Path, engine: str, reference: str, policy: str, guest: str | None, bucket: str | None, out: Path | None
+    path: Path, engine: str | None, reference: str, policy: str, guest: str | None, bucket: str | None, out: Path | None
 ) -> int:
     """Make a case as small as it gets while it shows the same bucket."""
     file = read_case(path)
     case = file.case
+    engine = engine_for(path, file, engine, reference)
     Doubts().mention(engine, reference)
     engines = engines_of(guest)
     trial = Trial(engine_named(reference), engines.named(engine), Policy(policy))

@@ -85,6 +85,34 @@ def test_show_draws_it(naive: str, torn: Path, sameslots: Sameslots) -> None:
     assert BUCKET in ran.stdout
 
 
+def test_a_case_file_remembers_the_tree_that_it_was_found_with(naive: str, torn: Path, sameslots: Sameslots) -> None:
+    found = torn.parent / "found.slots"
+    sameslots("reduce", torn, "--engine", naive, "--out", found)
+    assert f"{naive} {BUCKET}" in sameslots("show", found).stdout
+    assert "undoes nothing" in sameslots("explain", found).stdout
+    assert "undoes nothing" in sameslots("report", found).stdout
+    assert f"expect {naive} {BUCKET}\n" in sameslots("reduce", found).stdout
+    assert "rfc-v1" in sameslots("show", found, "--engine", "rfc-v1").stdout
+
+
+@pytest.mark.parametrize("command", ["show", "explain", "report", "reduce", "replay"])
+def test_a_case_file_of_a_tree_that_is_gone_says_so(command: str, torn: Path, sameslots: Sameslots) -> None:
+    torn.write_text(f"{torn.read_text()}expect tree:/nowhere {BUCKET}\n")
+    ran = sameslots(command, torn)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert f"{torn}: /nowhere: no such folder: expected a build of a kernel tree" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b"])
+def test_a_build_that_no_case_file_can_name_is_not_fuzzed(
+    name: str, fake_tree: Builds, tmp_path: Path, sameslots: Sameslots
+) -> None:
+    build = shutil.copytree(fake_tree(), tmp_path / name)
+    ran = sameslots("fuzz", "--engine", f"tree:{build}", "--runs", "1", "--out", tmp_path / "out")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert f"{build}: a case file cannot name it" in ran.stderr
+
+
 @pytest.mark.parametrize("backend", ["random", "mixed"])
 def test_a_campaign_finds_a_list_that_undoes_nothing(
     backend: str, naive: str, tmp_path: Path, sameslots: Sameslots
