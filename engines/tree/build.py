@@ -18,6 +18,7 @@ from engines.tree.source import KVM_MAIN, source_at
 from engines.tree.sources import write_sources
 from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
+from memslots.errors import BadInput
 
 RECORD = "build.json"
 
@@ -94,6 +95,8 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     `layout`: a file that describes the list ioctl, for a tree whose uapi header cannot be read.
     """
     source = source_at(tree)
+    if folder.resolve().is_relative_to(source.path):
+        raise BadInput(f"{folder}: inside the tree, which is only read: expected --out DIR with a folder elsewhere")
     programs = tools()
     work = folder.resolve() / "work"
     generated = work / "generated"

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engines.tree.build import built, default_folder
+from engines.tree.flags import Options
 from engines.tree.source import source_at
 from engines.tree.tools import Unbuildable, run, tools
 from memslots.errors import BadInput, Missing
@@ -29,6 +31,17 @@ def test_a_folder_that_lacks_something_is_no_tree(name: str, tmp_path: Path) -> 
     (plain_tree(tmp_path) / name).unlink()
     with pytest.raises(BadInput, match=f"no Linux source tree: there is no {name}"):
         source_at(tmp_path)
+
+
+@pytest.mark.parametrize("out", [default_folder(Path(), Options()), Path("virt/kvm"), Path(), Path("link")])
+def test_nothing_is_written_inside_a_tree(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = plain_tree(tmp_path / "linux")
+    monkeypatch.chdir(tree)
+    Path("link").symlink_to(tree / "arch", target_is_directory=True)
+    before = sorted(tree.rglob("*"))
+    with pytest.raises(BadInput, match=r"inside the tree, which is only read: expected --out DIR"):
+        built(Path(), out, Options())
+    assert sorted(tree.rglob("*")) == before
 
 
 @pytest.mark.parametrize(("program", "package"), [("gcc", "gcc"), ("ld", "binutils"), ("objdump", "binutils")])
