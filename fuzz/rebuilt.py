@@ -44,5 +44,5 @@ def rebuilt(path: Path, layout: Path | None = None) -> Built:
 def _not_built(error: OSError, tree: Path, folder: Path) -> BadInput:
     """Unbuildable where a file of the tree is not as it should be; where one of ours is, a commit is no cause of it."""
     path = Path(error.filename or folder)
-    ours = path.resolve().is_relative_to(folder.resolve()) or not path.resolve().is_relative_to(tree.resolve())
-    return (BadInput if ours else Unbuildable)(f"{path}: {error.strerror}: the tree cannot be built")
+    theirs = path.resolve().is_relative_to(tree.resolve())
+    return (Unbuildable if theirs else BadInput)(f"{path}: {error.strerror}: the tree cannot be built")

@@ -2,7 +2,7 @@
 """What is raised when input is wrong or something is missing. A kernel's refusal is data, never one of these."""
 
 
-def on_one_line(text: str, most: int = 400) -> str:
+def on_one_line(text: str, most: int = 1000) -> str:
     """The text shortened, with what does not print escaped."""
     shown = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in shown)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 RESULT = Struct("<4IqQ12I6I10I")
 SNAPSHOT = Struct("<4IQiI")
 SLOT = Struct("<QQQIHHII")
-EVENT = Struct("<HHiIIIIQQQ40s32s")
+EVENT = Struct("<HHiIIIIQQQ48s32s")
 ERRNO = Struct("<i")
 NONE = 0xFFFF_FFFF
 

@@ -120,7 +120,7 @@ def test_a_tree_that_lacks_a_file_cannot_be_built(fake_tree: Builds, tmp_path: P
 
 def test_a_build_that_cannot_be_written_to_is_no_fault_of_the_tree(fake_tree: Builds, tmp_path: Path) -> None:
     tree = plain_tree(tmp_path / "tree")
-    build = build_of(tree, shutil.copytree(fake_tree(), tree / "build"))
+    build = build_of(tree, shutil.copytree(fake_tree(), tmp_path / "build"))
     (build / "work").write_text("in the way")
     with pytest.raises(BadInput, match="build/work") as failure:
         rebuilt(build)

@@ -239,7 +239,7 @@ struct memslot_event {
 	msu64 a;
 	msu64 b;
 	msu64 pc;		/* offset in the library, for addr2line; 0: not known */
-	char text[40];		/* zero-terminated */
+	char text[48];		/* zero-terminated */
 	char file[32];		/* the end of the path below the tree, zero-terminated: virt/kvm/kvm_main.c */
 };
 
