@@ -41,6 +41,8 @@ DOORS: dict[str, tuple[str, ...]] = {
         "fuzz/git_bisect.py",
         "fuzz/checked_aloud.py",
         "fuzz/doubts.py",
+        "fuzz/compiled.py",
+        "fuzz/verdicts.py",
     ),
     "rich": (
         "fuzz/commands.py",
