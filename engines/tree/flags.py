@@ -8,6 +8,7 @@ from engines.tree.source import Source
 from engines.tree.tools import Tools, run
 
 SHIM = Path(__file__).parent / "shim"
+_SETS = "include/linux/kvm_host.h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ def kernel_flags(source: Source, generated: Path, options: Options, tools: Tools
         f"-ffile-prefix-map={tree}=.",
         *options.defines(),
     ]
+    if "last_used_slot" in (tree / _SETS).read_text():
+        flags.append("-DMEMSLOT_LAST_USED")
     if options.x86:
         flags += [f"-I{tree}/arch/x86/kvm", f"-I{tree}/virt/kvm", "-iquote", f"{tree}/arch/x86/kvm"]
     return [*flags, "-Wno-everything"] if tools.clang else flags

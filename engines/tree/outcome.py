@@ -48,6 +48,7 @@ _DAMAGE = {
     Damage.BAD_FREE: "bad-free",
     Damage.EARLY_FREE: "early-free",
     Damage.WRONG_FREE: "wrong-free",
+    Damage.STALE: "stale-look-up",
 }
 _READERS_NOT_AWAITED, _CHANGED_IN_PLACE = "readers-not-awaited", "changed-in-place"
 _FAULT_KINDS = tuple(FAULT_KINDS)
@@ -284,7 +285,8 @@ def _event(each: Record, entry: int, change: Change, kind: str | None, place: Pl
         case Kind.UNSYNCED:
             return event("damage", f"{_READERS_NOT_AWAITED}: address space {each.what}")
         case Kind.IN_PLACE:
-            return event("damage", f"{_CHANGED_IN_PLACE}: address space {each.what}")
+            words = f"{_CHANGED_IN_PLACE}: address space {each.what}"
+            return event("damage", f"{words}, {each.text}" if each.text else words)
         case Kind.HELD:
             return event("lock", each.text)
         case Kind.LEAK:

@@ -79,6 +79,7 @@ class Damage(IntFlag):
     BAD_FREE = 8
     EARLY_FREE = 16
     WRONG_FREE = 32
+    STALE = 64
 
 
 class Shape(IntFlag):

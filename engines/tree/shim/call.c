@@ -117,6 +117,7 @@ static void begin(const struct memslot_case *c)
 	ms_reset();
 	ms_locks_begin();
 	ms_events_begin();
+	ms_snapshots_begin();
 	ms.warned = ms.damage = ms.unsynced = ms.in_place = ms.publications = 0;
 	ms.ended = ms.why = 0;
 	ms.injected = 0;
@@ -279,6 +280,7 @@ API long memslot_apply(const struct memslot_case *c, void *out, unsigned long ro
 		copy_active(before, MEMSLOT_BEFORE);
 		ms_readers_begin();
 		ms.warned = ms.damage = 0;
+		ms_events_begin();
 		ms.want = c->want;
 		ms.faulting = 1;
 		answer = 0;

@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include "shim.h"
 
+#define WALK 65536
+
+static struct ms_met met[WALK];
+
 static void amiss(int what, const struct ms_release *how, const char *of, void *pc)
 {
 	char text[64];
@@ -12,14 +16,58 @@ static void amiss(int what, const struct ms_release *how, const char *of, void *
 	ms_damage(what, text, (unsigned long)pc);
 }
 
-static void early(const struct ms_block *block)
+static int points_at(const struct ms_block *slot, const struct ms_block *block)
 {
-	if (!ms.running || ms.entry < 0 || block->object == MEMSLOT_NONE)
+	char **word = (char **)slot->start, **end = (char **)(slot->start + slot->size);
+
+	for (; word < end; word++)
+		if (*word == block->start)
+			return 1;
+	return 0;
+}
+
+/* A slot's links lead to other slots, in whatever set: of these only the one itself counts. */
+static int is_or_has(const struct ms_block *slot, const struct ms_block *block)
+{
+	return slot == block || (block->object == MEMSLOT_NONE && slot->live && points_at(slot, block));
+}
+
+static int in_active(const struct ms_block *block)
+{
+	msu32 shape = 0;
+	int as_id, i, n;
+
+	for (as_id = 0; as_id < ms.spaces && ms_look_through(0); as_id++) {
+		n = K(ms_walk)(ms.active[as_id], 0, met, WALK, &shape);
+		ms_look_through(n);
+		for (i = 0; i < n; i++)
+			if (is_or_has(met[i].block, block))
+				return 1;
+	}
+	return 0;
+}
+
+static int in_left(const struct ms_block *block)
+{
+	int i, n, booted;
+	const struct ms_block *blocks = ms_blocks(&n, &booted);
+
+	if (!ms_waiting() || !ms_look_through(n - booted))
+		return 0;
+	for (i = booted; i < n; i++)
+		if (blocks[i].object != MEMSLOT_NONE && ms_may_be_held(&blocks[i]) && is_or_has(&blocks[i], block))
+			return 1;
+	return 0;
+}
+
+static void early(const struct ms_block *block, void *pc)
+{
+	if (!ms.running || ms.entry < 0)
 		return;
-	if (ms_in_active(block->start))
-		ms_damage(MEMSLOT_EARLY_FREE, "freed while the active set holds it", 0);
-	else if (ms_waiting())
-		ms_damage(MEMSLOT_EARLY_FREE, "freed while readers may hold it", 0);
+	if (in_active(block))
+		ms_damage(MEMSLOT_EARLY_FREE, "freed while the active set holds it", (unsigned long)pc);
+	else if (in_left(block))
+		ms_damage(MEMSLOT_EARLY_FREE, "freed while readers may hold it", (unsigned long)pc);
 }
 
 static void note(const struct ms_block *block, const char *by)
@@ -70,7 +118,7 @@ void ms_put(const void *p, const struct ms_release *how, const void *cache, void
 	}
 	if (cache && block->cache && block->cache != cache)
 		amiss(MEMSLOT_WRONG_FREE, how, "another cache's object", pc);
-	early(block);
+	early(block, pc);
 	note(block, how->name);
 	ms_freed(block);
 }

@@ -24,6 +24,7 @@ struct ms_block {
 	unsigned int object;	/* the n-th slot object, or MEMSLOT_NONE */
 	unsigned int seen;	/* scratch of a walk: 1 + where it is in the list of what was met */
 	unsigned int reached;	/* scratch of the search for leaks */
+	unsigned int stamp;	/* of the last active set that held it, see readers.c; 0: none has */
 	const struct ms_allocator *by;
 	const void *cache;	/* the kmem_cache that it came out of */
 };
@@ -31,6 +32,11 @@ struct ms_block {
 struct ms_met {			/* an object that a walk has met */
 	struct ms_block *block;
 	unsigned int where;	/* enum memslot_where */
+};
+
+struct ms_visit {
+	unsigned long objects;	/* how many were met is added */
+	int astray;		/* links lead to what is no slot object, or in circles */
 };
 
 /* ---- the kernel side, called by the shim ---- */
@@ -51,8 +57,10 @@ int K(ms_walk)(void *set, int readers_only, struct ms_met *met, int room, unsign
 void K(ms_describe)(const void *slot, struct memslot_slot *out);
 const void *K(ms_bitmap_of)(const void *slot);
 const void *K(ms_last_used)(const void *set);
-/* Changes when readers find anything else in the set; how many objects were visited is added. */
-msu64 K(ms_sum)(const void *set, unsigned long *visited);
+/* As a vCPU finds a slot; 0, or enum memslot_damage. What is in the set has the stamp. `way`: to which slot. */
+int K(ms_look_up)(void *set, unsigned int stamp, unsigned int way);
+/* Changes when readers find anything else in the set, or an index of it is edited. What it holds gets the stamp. */
+msu64 K(ms_sum)(const void *set, unsigned int stamp, struct ms_visit *visit);
 /* The bits of gfp_t that mean something here. */
 struct ms_gfp {
 	unsigned int zero, nowarn, sleeps;

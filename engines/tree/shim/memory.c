@@ -222,7 +222,7 @@ void *ms_get(size_t n, unsigned int gfp, const struct ms_allocator *by, void *ca
 	if (mapped)
 		mapped_blocks[nmapped++] = count;
 	block = &blocks[count++];
-	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, by, NULL };
+	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, 0, by, NULL };
 	if (n == slot_size && objects < OBJECTS && ms.vm)
 		block->object = objects++;
 	OPEN(p, watched(block));

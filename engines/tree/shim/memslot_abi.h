@@ -104,6 +104,7 @@ enum memslot_damage {
 	MEMSLOT_OUT_OF_BOUNDS = 4,
 	MEMSLOT_BAD_FREE = 8,		/* of what nobody allocated */
 	MEMSLOT_EARLY_FREE = 16,	/* of a slot object that the active set holds, or before readers have left it */
+	MEMSLOT_STALE = 64,		/* what readers found last is found in a set that does not hold it */
 	MEMSLOT_WRONG_FREE = 32,	/* by a function of another allocator, or to another kmem_cache */
 };
 

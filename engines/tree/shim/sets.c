@@ -3,6 +3,7 @@
  * One memslot set, seen through all three of its indexes. A set may be corrupt: no pointer is followed that does not
  * lead to a block of this VM, no object is entered twice, and freed ones lead nowhere.
  */
+#include <linux/bitops.h>
 #include <linux/kvm_host.h>
 #include <linux/rbtree_augmented.h>
 #include "inside.h"
@@ -104,31 +105,66 @@ static u64 mixed(u64 sum, u64 word)
 	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
 }
 
-static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth, unsigned long *visited)
+/* What an index keeps of the slot changes with its neighbours there. */
+static u64 mixed_links(u64 sum, const struct kvm_memory_slot *slot, int idx)
+{
+	const struct interval_tree_node *hva = &slot->hva_node[idx];
+	const struct rb_node *gfn = &slot->gfn_node[idx], *rb = &hva->rb;
+
+	sum = mixed(sum, (u64)slot->id_node[idx].next ^ rol64((u64)slot->id_node[idx].pprev, 16));
+	sum = mixed(sum, rb->__rb_parent_color ^ rol64((u64)rb->rb_left, 16) ^ rol64((u64)rb->rb_right, 32));
+	sum = mixed(sum, hva->start ^ rol64(hva->last, 16) ^ rol64(hva->__subtree_last, 32));
+	return mixed(sum, gfn->__rb_parent_color ^ rol64((u64)gfn->rb_left, 16) ^ rol64((u64)gfn->rb_right, 32));
+}
+
+static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth, unsigned int stamp, struct ms_visit *visit)
 {
 	while (node && depth < DEEPEST) {
 		struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, gfn_node[idx]);
 		struct ms_block *block = ms_block_at(slot);
 
-		if (!block || !block->live)
+		if (!block || !block->live) {
+			visit->astray = 1;
 			return mixed(sum, 7);
-		++*visited;
-		sum = sum_below(node->rb_left, idx, sum, depth + 1, visited);
+		}
+		if (stamp)
+			block->stamp = stamp;
+		visit->objects++;
+		sum = sum_below(node->rb_left, idx, sum, depth + 1, stamp, visit);
 		sum = mixed(sum, slot->base_gfn);
 		sum = mixed(sum, slot->npages);
 		sum = mixed(sum, slot->userspace_addr ^ (u64)slot->flags << 48 ^ (u16)slot->id);
+		sum = mixed_links(sum, slot, idx);
 		node = node->rb_right;
 		depth++;
 	}
+	visit->astray |= depth >= DEEPEST;
 	return sum;
 }
 
-/* A number that changes when readers find anything else in the set. */
-msu64 ms_sum(const void *p, unsigned long *visited)
+/* The heads of the hash chains, in lanes that need not wait for one another. */
+static u64 sum_of_heads(const struct kvm_memslots *set)
+{
+	u64 a = 0, b = 0, c = 0, d = 0;
+	int i;
+
+	BUILD_BUG_ON(ARRAY_SIZE(set->id_hash) % 4);
+	for (i = 0; i < ARRAY_SIZE(set->id_hash); i += 4) {
+		a = a * 9 + (u64)set->id_hash[i].first;
+		b = b * 9 + (u64)set->id_hash[i + 1].first;
+		c = c * 9 + (u64)set->id_hash[i + 2].first;
+		d = d * 9 + (u64)set->id_hash[i + 3].first;
+	}
+	return mixed(mixed(mixed(a, b), c), d);
+}
+
+msu64 ms_sum(const void *p, unsigned int stamp, struct ms_visit *visit)
 {
 	const struct kvm_memslots *set = p;
+	u64 sum = mixed(sum_of_heads(set), (u64)set->hva_tree.rb_root.rb_node);
 
-	return sum_below(set->gfn_tree.rb_node, set->node_idx, 1, 0, visited);
+	sum = mixed(sum, (u64)set->hva_tree.rb_leftmost);
+	return sum_below(set->gfn_tree.rb_node, set->node_idx, sum, 0, stamp, visit);
 }
 
 /* The hva tree's nodes say which range they stand for, and the last address below them. */
@@ -216,10 +252,51 @@ const void *ms_bitmap_of(const void *slot)
 	return ((const struct kvm_memory_slot *)slot)->dirty_bitmap;
 }
 
+#ifdef MEMSLOT_LAST_USED
 const void *ms_last_used(const void *set)
 {
 	return (const void *)atomic_long_read(&((const struct kvm_memslots *)set)->last_used_slot);
 }
+
+static bool finds_another(struct kvm_memslots *set, gfn_t gfn, unsigned int stamp)
+{
+	struct kvm_memory_slot *slot = __gfn_to_memslot(set, gfn);
+	struct ms_block *block = slot ? ms_block_at(slot) : NULL;
+
+	return slot && !(block && block->live && block->stamp == stamp);
+}
+
+int ms_look_up(void *p, unsigned int stamp, unsigned int way)
+{
+	struct kvm_memslots *set = p;
+	const struct kvm_memory_slot *last = ms_last_used(set);
+	const struct ms_block *block = last ? ms_block_at(last) : NULL;
+	struct rb_node *node = set->gfn_tree.rb_node, *next = node;
+
+	if (block && !block->live)
+		return MEMSLOT_USE_AFTER_FREE;
+	if (last && (!block || finds_another(set, last->base_gfn, stamp)))
+		return MEMSLOT_STALE;
+	for (; next; way >>= 1) {
+		node = next;
+		next = way & 1 ? node->rb_right : node->rb_left;
+	}
+	if (!node)
+		return 0;
+	last = container_of(node, struct kvm_memory_slot, gfn_node[set->node_idx]);
+	return finds_another(set, last->base_gfn, stamp) ? MEMSLOT_STALE : 0;
+}
+#else
+const void *ms_last_used(const void *set)
+{
+	return NULL;
+}
+
+int ms_look_up(void *set, unsigned int stamp, unsigned int way)
+{
+	return 0;
+}
+#endif
 
 msu64 ms_generation(const void *set)
 {

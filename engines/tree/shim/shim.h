@@ -103,12 +103,17 @@ int ms_user_open(void);
 /* readers.c */
 void ms_look(int closely);
 void ms_readers_begin(void);
+int ms_may_be_held(const struct ms_block *slot);	/* by a reader of a set that is not active any more */
+int ms_waiting(void);			/* whether there are any */
+int ms_look_through(unsigned long objects);	/* so many more; whether it is not too many for a case */
+msu32 ms_readers_end(void);
+
+/* snapshots.c */
+void ms_snapshots_begin(void);
+void ms_keep(int what, int as_id, void *set, struct memslot_event *e);
 msu32 ms_published(const struct memslot_snapshot **snapshots, const struct memslot_slot **slots, msu32 *nslots,
 		   msu32 *lost);
 int ms_copy_set(void *set, int readers_only, struct memslot_slot *slots, int room, msu32 *shape);
-int ms_in_active(const void *slot);
-int ms_waiting(void);			/* something was published, and nobody has waited for readers since */
-msu32 ms_readers_end(void);
 
 /* leaks.c */
 struct ms_leaks {

@@ -36,6 +36,39 @@ def under_spinlock(statement: str, shows: str) -> Planted:
     )
 
 
+def edit(whose: str, out: str, back: str) -> str:
+    """Takes a slot out of an index of a set, and puts it back after others had their chance to look."""
+    return f"""{{
+        struct kvm_memslots *set = {whose};
+        struct kvm_memory_slot *slot;
+        int idx = set->node_idx, bkt;
+        hash_for_each(set->id_hash, bkt, slot, id_node[idx]) {{
+            {out}
+            mutex_lock(&kvm->irq_lock);
+            mutex_unlock(&kvm->irq_lock);
+            {back}
+            break;
+        }}
+    }}"""
+
+
+ACTIVE, LEFT = "__kvm_memslots(kvm, as_id)", "kvm_get_inactive_memslots(kvm, as_id)"
+ID_HASH = ("hash_del(&slot->id_node[idx]);", "hash_add(set->id_hash, &slot->id_node[idx], slot->id);")
+HVA_TREE = (
+    "interval_tree_remove(&slot->hva_node[idx], &set->hva_tree);",
+    "interval_tree_insert(&slot->hva_node[idx], &set->hva_tree);",
+)
+SYNC = r"synchronize_srcu\w*\(&kvm->srcu\);"
+SWAPPED_BY_HAND = r"""{
+    struct kvm_memslots *set = kvm_get_inactive_memslots(kvm, as_id);
+    set->generation = __kvm_memslots(kvm, as_id)->generation + KVM_ADDRESS_SPACE_NUM;
+    rcu_assign_pointer(kvm->memslots[as_id], set);
+    mutex_unlock(&kvm->slots_arch_lock);
+    if (old && new && old->dirty_bitmap && !new->dirty_bitmap)
+        kvm_destroy_dirty_bitmap(old);
+    synchronize_srcu(&kvm->srcu);
+}"""
+
 PLANTED = (
     Planted("readers are not awaited", SWAP, r"synchronize_srcu\w*\(&kvm->srcu\);", "", "readers-not-awaited"),
     Planted("a lock is released twice", SWAP, r"(mutex_unlock\([^;]*;)", r"\1 \1", "nobody holds it"),
@@ -81,6 +114,20 @@ PLANTED = (
         "early-free",
     ),
     Planted(
+        "a bitmap is freed while the active set's slot has it",
+        "kvm_update_flags_memslot",
+        r"\A",
+        "if (!new->dirty_bitmap) kvm_destroy_dirty_bitmap(old);",
+        "early-free: freed while the active set holds it",
+    ),
+    Planted(
+        "a bitmap is freed while readers may be at it",
+        "kvm_activate_memslot",
+        r"kvm_swap_active_memslots\([^;]*;",
+        SWAPPED_BY_HAND,
+        "early-free: freed while readers may hold it",
+    ),
+    Planted(
         "a vmalloc'ed bitmap goes to kfree",
         "kvm_destroy_dirty_bitmap",
         r"\bkvfree\(",
@@ -112,6 +159,26 @@ PLANTED = (
     Planted("the hva tree is not updated", REPLACE, r"interval_tree_insert\([^;]*;", "", "corrupt"),
     Planted("the gfn tree keeps what is deleted", REPLACE, r"(if \(!new\) \{\s*)kvm_erase_gfn_node\([^;]*;", r"\1", ""),
     Planted("the active set is edited", "kvm_get_inactive_memslots", r"(node_idx) \^ 1", r"\1", "in-place"),
+    Planted(
+        "the active set's id hash is edited", SWAP, r"\A", edit(ACTIVE, *ID_HASH), "changed-in-place: address space"
+    ),
+    Planted(
+        "the active set's hva tree is edited", SWAP, r"\A", edit(ACTIVE, *HVA_TREE), "changed-in-place: address space"
+    ),
+    Planted(
+        "a set that readers may be in is edited",
+        SWAP,
+        SYNC,
+        edit(LEFT, *ID_HASH) + r"\g<0>",
+        "readers may be in it still",
+    ),
+    Planted(
+        "last_used_slot stays what is replaced",
+        REPLACE,
+        r"if \(\(long\)old == [^;]*;",
+        "",
+        "stale-look-up: last_used_slot is not in the set",
+    ),
     Planted("the other set is not brought up to date", "kvm_activate_memslot", r"kvm_replace_memslot\([^;]*;", "", ""),
     Planted("the generation stays in progress", SWAP, r"\bslots->generation = gen;", "", "generation"),
     Planted("the generation counts by one", SWAP, r"gen \+= [^;]*;", "gen += 1;", "generation"),
@@ -139,5 +206,12 @@ READ_AFTER_FREE = Planted(
     "freed memory is read, and nothing comes of it", COMMIT, r"kfree\(old\);", "kfree(old); READ_ONCE(old->npages);", ""
 )
 """Only ASan sees it."""
+ARCH_EARLY = Planted(
+    "x86's arrays are freed while readers have them",
+    "kvm_delete_memslot",
+    r"\A",
+    "kvm_arch_free_memslot(kvm, old);",
+    "",
+)
 ARCH_LEAK = Planted("x86's arrays leak", "kvm_free_memslot", r"kvm_arch_free_memslot\([^;]*;", "", "leaked")
 """Only a build with x86's own hooks has any."""

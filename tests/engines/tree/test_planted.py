@@ -10,7 +10,7 @@ from engines.tree.built import built_in
 from engines.tree.flags import Options
 from fuzz.model_check import Checked, checked
 from tests.engines.tree.conftest import Copy
-from tests.engines.tree.planted import ARCH_LEAK, NO_MISTAKES, PLANTED, READ_AFTER_FREE, Planted
+from tests.engines.tree.planted import ARCH_EARLY, ARCH_LEAK, NO_MISTAKES, PLANTED, READ_AFTER_FREE, Planted
 
 REQUESTS = 20_000
 PLAIN = Options()
@@ -50,8 +50,12 @@ def test_a_planted_mistake_is_found(planted: Planted, copy: Copy, folder: Path) 
 
 @pytest.mark.parametrize(
     ("planted", "options", "shows"),
-    [(READ_AFTER_FREE, Options(asan=True), "use-after-free"), (ARCH_LEAK, Options(x86=True), "leaked")],
-    ids=["asan", "x86"],
+    [
+        (READ_AFTER_FREE, Options(asan=True), "use-after-free"),
+        (ARCH_LEAK, Options(x86=True), "leaked"),
+        (ARCH_EARLY, Options(x86=True), "early-free: freed while the active set holds it"),
+    ],
+    ids=["asan", "x86 leak", "x86 early"],
 )
 def test_what_only_a_build_with_an_option_finds(
     planted: Planted, options: Options, shows: str, copy: Copy, folder: Path, tmp_path: Path
