@@ -23,6 +23,7 @@ from fuzz.cli import (
 )
 from fuzz.doubts import Doubts
 from fuzz.explain import engine_for, engine_option
+from fuzz.fitted import fitted
 from fuzz.git_bisect import OPTION as GIT_BISECT
 from fuzz.git_bisect import bisected
 from fuzz.record import buckets_on_record
@@ -81,8 +82,9 @@ def fuzz(
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     if stats:
         Doubts().mention(engine, reference)
-        trial = Trial(engine_named(reference), engine_named(engine), Policy(policy))
-        for line in statistics_of(trial, drawn, runs or 10_000):
+        engines = engines_of(guest)
+        trial = Trial(engine_named(reference), engines.named(engine), Policy(policy))
+        for line in statistics_of(trial, drawn, runs or 10_000, fitted(engines, engine, reference)):
             click.echo(line)
         return NOTHING_NEW
     if seconds is None and runs is None:

@@ -2,7 +2,7 @@
 """What the grammar makes: how often each change, errno, pass and bucket occurs, so that a dead branch is seen."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from random import Random
 
@@ -11,13 +11,17 @@ from fuzz.grammar import case_of
 from fuzz.signature import changes_of
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
+from memslots.errors import Unfit
 from memslots.region import NO_PADDING
 from oracles.bucket import how_ended
 
+Spelt = Callable[[Sequence[int]], Case]
+"""Makes the case that choices spell."""
 
-def statistics_of(trial: Trial, seed: int, cases: int) -> Iterator[str]:
+
+def statistics_of(trial: Trial, seed: int, cases: int, spelt: Spelt = case_of) -> Iterator[str]:
     """Lines of text: for each kind of thing, each thing with its share of the cases that have it."""
-    counters = counted(trial, seed, cases)
+    counters = counted(trial, seed, cases, spelt)
     yield f"{cases:,} cases, seed {seed}; shares of the cases in which something occurs"
     for kind, counter in counters.items():
         yield ""
@@ -26,21 +30,28 @@ def statistics_of(trial: Trial, seed: int, cases: int) -> Iterator[str]:
             yield f"  {n / cases:8.3%}  {name}"
 
 
-def counted(trial: Trial, seed: int, cases: int) -> dict[str, Counter[str]]:
-    """In how many cases each thing occurs, by kind of thing."""
+def counted(trial: Trial, seed: int, cases: int, spelt: Spelt = case_of) -> dict[str, Counter[str]]:
+    """In how many cases each thing occurs, by kind of thing.
+
+    Of a case that an engine cannot be given, only what it asks for counts.
+    """
     counters: dict[str, Counter[str]] = {
         kind: Counter()
         for kind in ("changes", "answers of serial", "the case", "engine ended", "faults met", "parting", "buckets")
     }
     for choices in islice(drawn(Random(seed)), cases):
-        case = case_of(choices)
-        verdict = trial.verdict(case)
+        case = spelt(choices)
         changes = changes_of(case)
         counters["changes"].update({change.split()[0] for change in changes})
         counters["answers of serial"].update(
             {change.split()[2] if len(change.split()) > 2 else "ok" for change in changes}
         )
         counters["the case"].update(_traits(case))
+        try:
+            verdict = trial.verdict(case)
+        except Unfit:
+            counters["engine ended"].update(["not given: unfit"])
+            continue
         counters["engine ended"].update([how_ended(verdict.outcome)])
         counters["parting"].update(_partings(verdict))
         counters["faults met"].update(verdict.outcome.failed)

@@ -18,12 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from engines.protocol import Engines
     from fuzz.campaign import Campaign
-    from memslots.case import Case
-    from memslots.machine import Machine
 
 _OURS = "SAMESLOTS_WORKER"
 _UNUSABLE = 2
@@ -91,51 +87,24 @@ def _campaign(options: argparse.Namespace, engines: "Engines") -> "Campaign":
     return Campaign(trial, Findings(options.out, settings), options.backend, whole=whole, raises=options.raises)
 
 
-def _machine(options: argparse.Namespace, engines: "Engines") -> "Machine | None":
-    """The machine that every case is for, where an engine is the kernel of a machine."""
-    from engines.catalogue import machine_of_engine
-
-    return engines.machine(options.engine) or machine_of_engine(options.reference)
-
-
-def _fitting(options: argparse.Namespace) -> "Callable[[Case], Case]":
-    """Puts a drawn case on the machine that a kernel tree is compiled for; its max_gfn can be any."""
-    from dataclasses import replace
-
-    from engines.catalogue import build_named
-
-    builds = [each for name in (options.engine, options.reference) if (each := build_named(name)) is not None]
-    if not builds:
-        return lambda case: case
-    own = builds[0].vm
-
-    def fitting(case: "Case") -> "Case":
-        if case.machine.address_spaces > own.address_spaces or case.machine.readonly > own.readonly:
-            return case  # what is given need not be accepted there: it is left out by name
-        return replace(case, machine=replace(own, max_gfn=case.machine.max_gfn))
-
-    return fitting
-
-
 def _random(options: argparse.Namespace) -> None:
     from random import Random
 
     from fuzz.choices import drawn
-    from fuzz.grammar import case_of
+    from fuzz.fitted import fitted
     from fuzz.where import engines_in
 
     with engines_in(options.guest) as engines:
         campaign = _campaign(options, engines)
-        machine = _machine(options, engines)
+        case_of = fitted(engines, options.engine, options.reference)
         limits = _Limits(options)
-        fitting = _fitting(options)
         # What is done in another process is done for several cases at once.
         look_ahead = getattr(campaign.trial.engine, "look_ahead", None)
         at_once = _LOOK_EVERY if look_ahead is not None else 1
         choices = drawn(Random(options.seed))
         try:
             while not limits.reached(campaign.trials):
-                cases = [fitting(case_of(next(choices), machine)) for _ in range(at_once)]
+                cases = [case_of(next(choices)) for _ in range(at_once)]
                 if look_ahead is not None:
                     look_ahead(cases)
                 for case in cases[: max(options.runs - campaign.trials, 0)]:
@@ -160,14 +129,14 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
 
     from fuzz.choices import MOST_BYTES, choices_from_bytes
     from fuzz.features import BLOCKS, COUNTERS, Features, NewBlocks
-    from fuzz.grammar import case_of
+    from fuzz.fitted import fitted
     from fuzz.where import engines_in
     from memslots.errors import BadInput, Missing
 
     # Never closed: this process ends without unwinding, and a guest with it.
     engines = engines_in(options.guest).__enter__()
     campaign = _campaign(options, engines)
-    machine = _machine(options, engines)
+    case_of = fitted(engines, options.engine, options.reference)
     features = Features()
     counters = [atheris._reserve_counter() for _ in range(COUNTERS)]
     # A kernel tree's own code tells which of its basic blocks a case has run.
@@ -175,10 +144,9 @@ def _atheris(options: argparse.Namespace, libfuzzer: list[str]) -> None:
     new_blocks = NewBlocks()
     blocks = [atheris._reserve_counter() for _ in range(BLOCKS)] if ran and ran() else []
     limits = _Limits(options)
-    fitting = _fitting(options)
 
     def test_one_input(data: bytes) -> None:
-        case = fitting(case_of(choices_from_bytes(data), machine))
+        case = case_of(choices_from_bytes(data))
         try:
             verdict = campaign.observe(case)
         except (BadInput, Missing) as error:

@@ -226,6 +226,15 @@ def test_stats_print_what_the_grammar_makes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_stats_count_what_an_engine_cannot_be_given(tmp_path: Path) -> None:
+    result = fuzz("--stats", "--engine", "qemu-commit", "--runs", "200", "--seed", "1", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    _, *how = next(part for part in result.stdout.split("\n\n") if part.startswith("engine ended:")).splitlines()
+    shares = {name: float(share[:-1]) for share, name in (line.split(maxsplit=1) for line in how)}
+    assert 10 < shares["not given: unfit"] < 90
+    assert sum(shares.values()) == pytest.approx(100)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
