@@ -33,10 +33,12 @@ HVA_STRIDE = 1 << 32
 MOST_GIVEN = 7
 
 MACHINES: tuple[Machine, ...] = (
-    *[PROFILES["linux-6.1"]] * 5,
+    *[PROFILES["linux-6.1"]] * 4,
     machine_of("linux-6.1", {"max_gfn": 0xFFF_FFFF}),
     PROFILES["linux-6.18"],
     machine_of("linux-6.1", {"readonly": 0}),
+    # Where the end of memory is where gpa + size wraps; and an odd number of ids, which tells & from <.
+    machine_of("linux-6.1", {"max_gfn": (1 << 52) - 1, "user_slots": 32765}),
 )
 
 
