@@ -3,7 +3,7 @@
 
 import signal
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from fuzz.compiled import is_fresh
 from fuzz.doubts import Doubts
@@ -17,8 +17,18 @@ from memslots.textreader import read_case
 from reports.campaign_table import BucketRow, campaign_table, causes
 
 
-def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
-    """Run a campaign and print its table: whether something is new, and whether it was interrupted.
+class CampaignEnd(NamedTuple):
+    """What came of a campaign, with all that was done in its folder before."""
+
+    new: bool
+    """Whether there is a bucket that is not on record."""
+    interrupted: bool
+    judged: int
+    """Trials of lists that the engines could be given."""
+
+
+def run_campaign(plan: Plan, on_record: set[str] | None) -> CampaignEnd:
+    """Run a campaign and print its table.
 
     `on_record` holds the buckets that are known; None if there is no record to compare with. Raises BadInput,
     Missing.
@@ -58,10 +68,11 @@ def run_campaign(plan: Plan, on_record: set[str] | None) -> tuple[bool, bool]:
     )
     for line in doubts.in_the_end(clean=not rows and failed is None):
         console.print(line, soft_wrap=True)
+    judged = findings.trials() - findings.unfit()
     findings.close()
     if failed is not None:
         raise failed
-    return new > 0, interrupted
+    return CampaignEnd(new > 0, interrupted, judged)
 
 
 def _terminated(*_: object) -> NoReturn:

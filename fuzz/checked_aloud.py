@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import click
 
-from engines.tree.built import Built, note
+from engines.tree.built import Built
 from fuzz.cli import MISMATCH, NOTHING_NEW
 from fuzz.difference import difference_text
-from fuzz.model_check import HEAD, SECONDS, Checked, checked
+from fuzz.model_check import ENOUGH, HEAD, SECONDS, Checked, checked, keep
 from fuzz.progress import Progress
 from fuzz.uncovered import uncovered_lines
 from memslots.errors import BadInput
@@ -37,7 +37,7 @@ def check_with_progress(
 
         found = checked(built, seconds=seconds, requests=ops, seed=seed, tick=tick)
     try:
-        note(built, checked=found.facts())
+        keep(built, found)
     except BadInput as error:
         held = ", and its list ioctl is not held to contract I4" if found.strict else ""
         click.echo(f"sameslots: {error}: what the model check has found is not stored{held}", err=True)
@@ -58,4 +58,5 @@ def outcome_line(built: Built, found: Checked) -> str:
     compared = f"{found.requests:,} requests in {found.cases:,} cases, seed {found.seed}"
     if found.difference is not None:
         return f"Linux {built.release} and serial part after {compared}; the smallest case that shows it:"
-    return f"Linux {built.release} agrees with serial in every field of the outcome: {compared}."
+    few = "" if found.settles else f" Too few to vouch for the build, which stays as it was: expected {ENOUGH:,}."
+    return f"Linux {built.release} agrees with serial in every field of the outcome: {compared}.{few}"

@@ -84,4 +84,4 @@ def _checked_now(built: Built) -> Built:
     if found.difference is None:
         click.echo(outcome_line(built, found), err=True)
     shown = "" if found.difference is None else difference_text(found.difference, HEAD)
-    return replace(built, checked=True, strict=found.strict, difference=shown)
+    return replace(built, checked=found.settles, strict=found.strict, difference=shown)

@@ -22,8 +22,11 @@ from fuzz.grammar import case_of
 from memslots.case import Case
 from memslots.machine import Machine
 from memslots.region import Region
+from memslots.textreader import parse_case
 
 SECONDS = 2.0
+ENOUGH = 1000
+"""Requests: a clean check of fewer does not vouch for a build. A new build's own does some ten thousand."""
 NAMES = ("serial", "the tree")
 HEAD = "The kernel tree and serial part here, each entry being a request of its own."
 _SEQUENCE_OF = 4
@@ -43,6 +46,11 @@ class Checked:
     difference: Difference | None
     strict: bool
     """Whether its list ioctl refuses flags in the header that nobody knows."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether the build can be believed, or not, after this."""
+        return self.difference is not None or self.requests >= ENOUGH
 
     def facts(self) -> dict[str, object]:
         """The same for build.json."""
@@ -65,21 +73,27 @@ def checked(
     seed: int | None = None,
     tick: Callable[[int], None] = lambda requests: None,
 ) -> Checked:
-    """Compare until the time is up, or so many requests are done, or a difference is found, which is made small."""
+    """Compare until the time is up, or so many requests are done, or a difference is found, which is made small.
+
+    However short the time is, enough are done to vouch for the build.
+
+    The case that an earlier check has found comes first: as long as it shows a difference, that is the difference.
+    """
     drawn = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     # Of its own, and ended here: who checks a build at each save would keep one for each of them.
     worker = Worker(built.library, built.layout, built.environment)
     check = _Check(built, worker)
     rng = Random(drawn)
     begin = time.monotonic()
-    difference: Difference | None = None
     try:
+        difference = check.again()
         while difference is None:
             if requests is not None and check.requests >= requests:
                 break
             if not check.cases % _LOOK_EVERY:
                 tick(check.requests)
-                if seconds is not None and time.monotonic() - begin > seconds:
+                late = seconds is not None and time.monotonic() - begin > seconds
+                if late and check.requests >= ENOUGH:
                     break
             difference = check.compare(check.drawn(rng))
         if difference is not None:
@@ -93,8 +107,14 @@ def checked(
 def check_and_note(built: Built, **how: object) -> Checked:
     """The same, put down in the build."""
     found = checked(built, **how)  # type: ignore[arg-type]  # what `checked` takes
-    note(built, checked=found.facts())
+    keep(built, found)
     return found
+
+
+def keep(built: Built, found: Checked) -> None:
+    """Put down in the build what settles it. Raises BadInput where that cannot be."""
+    if found.settles:
+        note(built, checked=found.facts())
 
 
 class _Check:
@@ -104,8 +124,13 @@ class _Check:
         self.requests = 0
         self.cases = 0
         self._machine: Machine = built.vm
+        self._stored = built.difference
         self._trees = {going: TreeSerial("tree-serial", built, worker, keep_going=going) for going in (False, True)}
         self._models = {going: Serial(keep_going=going) for going in (False, True)}
+
+    def again(self) -> Difference | None:
+        """What the case shows that an earlier check has found, if there is one and it still does."""
+        return self._differing(parse_case(self._stored.splitlines()).case) if self._stored else None
 
     def drawn(self, rng: Random) -> Case:
         """The next case."""
@@ -117,9 +142,12 @@ class _Check:
 
     def compare(self, case: Case) -> Difference | None:
         """The fields that differ, or None. What is no case differs in nothing."""
-        going = not (case.given or case.faults or case.nent is not None)
         self.cases += 1
         self.requests += len(case.given) + len(case.apply)
+        return self._differing(case)
+
+    def _differing(self, case: Case) -> Difference | None:
+        going = not (case.given or case.faults or case.nent is not None)
         # What readers see on the way is there where events are asked for, and is much in a long sequence.
         record = len(case.apply) <= _SHORT
         return difference_on(case, self._models[going], self._trees[going], NAMES, record=record)

@@ -98,8 +98,10 @@ def fuzz(
         case_paths(seeds)  # what is no file is said before anything is started
         on_record = buckets_on_record(engine, record) if record else None
         plan = Plan(backend, engine, reference, policy, folder, drawn, seconds, runs, mutator, seeds, guest)
-        new, interrupted = run_campaign(plan, on_record)
-        return INTERRUPTED if interrupted else MISMATCH if new else NOTHING_NEW
+        end = run_campaign(plan, on_record)
+        if git_bisect and not end.judged and not end.interrupted:
+            raise BadInput(f"{GIT_BISECT}: no list was tried, which says nothing of the commit: expected more --time")
+        return INTERRUPTED if end.interrupted else MISMATCH if end.new else NOTHING_NEW
 
     return bisected(engine, out, campaign) if git_bisect else campaign(out)
 

@@ -139,7 +139,7 @@ def test_a_folder_that_nothing_can_be_written_to_ends_nothing(
     build.chmod(0o555)
     # root may write everywhere, unless it lays its capabilities down.
     within = ("setpriv", "--bounding-set=-all") if os.geteuid() == 0 else ()
-    for args in (campaigns(build, case, tmp_path)["replay"], ["tree", "check", build, "--ops", "200"]):
+    for args in (campaigns(build, case, tmp_path)["replay"], ["tree", "check", build, "--ops", "2000"]):
         ran = sameslots(*args, within=within)
         assert ran.returncode == 0, ran.stderr
         told = [line for line in ran.stderr.splitlines() if "is not stored" in line]

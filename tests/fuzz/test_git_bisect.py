@@ -207,6 +207,18 @@ def test_git_finds_the_commit_that_broke_the_list_ioctl(git: Git, fake_tree: Bui
     assert git("show", "--no-patch", "--format=%s", "refs/bisect/bad").stdout == "number 5\n"
 
 
+def test_a_commit_of_which_nothing_was_tried_is_not_judged(git: Git, fake_tree: Builds, tmp_path: Path) -> None:
+    bad = fake_tree("NAIVE")
+    committed(git, tmp_path / "linux", [bad] * 5)
+    build = shutil.copytree(bad, tmp_path / "build")
+    (tmp_path / "step.py").write_text(STEP)
+    words = ("fuzz", "--engine", f"tree:{build}", "--git-bisect", "--time", "0", "--backend", "random")
+    ran = git("bisect", "run", sys.executable, tmp_path / "step.py", *words, "--out", tmp_path / "out")
+    assert ran.returncode != 0
+    assert "no list was tried, which says nothing of the commit: expected more --time" in ran.stdout + ran.stderr
+    assert "exit code 128" in ran.stdout + ran.stderr
+
+
 def test_git_hears_that_it_was_told_nonsense(git: Git, fake_tree: Builds, tmp_path: Path) -> None:
     committed(git, tmp_path / "linux", [fake_tree()] * 5)
     before = git("bisect", "log").stdout

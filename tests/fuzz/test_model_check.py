@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.tree.built import built_in, facts_of
+from engines.tree.built import built_in, facts_of, note
 from fuzz.difference import difference_text
 from fuzz.model_check import HEAD, checked
 from tests.conftest import children
@@ -73,3 +73,40 @@ def test_a_folder_that_is_no_build_is_bad_usage(sameslots: Sameslots, tmp_path: 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 1
     assert "expected a build of a kernel tree" in ran.stderr
+
+
+def test_what_was_found_stays_found_however_short_the_next_check_is(
+    sameslots: Sameslots, copied: Callable[..., Path]
+) -> None:
+    build = copied("OVERLAP_OFF_BY_ONE")
+    assert sameslots("tree", "check", build, "--ops", "20000", "--seed", "4").returncode == 1
+    first = built_in(build).difference
+    for words in (["--time", "0"], ["--ops", "1", "--seed", "2"]):
+        ran = sameslots("tree", "check", build, *words)
+        assert ran.returncode == 1
+        assert "the smallest case that shows it:\nslots 1\n" in ran.stdout
+        assert built_in(build).difference == first
+
+
+def test_a_difference_that_is_none_any_more_goes(sameslots: Sameslots, copied: Callable[..., Path]) -> None:
+    """The model has been mended, say."""
+    build = copied()
+    case = "slots 1\n# errno: serial 17, the tree 0\napply slot=0 gpa=0x0 size=0x1000 hva=0x0\n"
+    note(built_in(build), checked={"strict": True, "difference": {"case": case, "says": []}})
+    assert built_in(build).difference == case
+    assert sameslots("tree", "check", build, "--ops", "1").returncode == 0
+    assert built_in(build).difference == case
+    assert sameslots("tree", "check", build, "--time", "0").returncode == 0
+    assert built_in(build).difference == ""
+
+
+def test_a_few_requests_do_not_vouch_for_a_build(sameslots: Sameslots, copied: Callable[..., Path]) -> None:
+    build = copied()
+    note(built_in(build), checked=None)
+    ran = sameslots("tree", "check", build, "--ops", "3")
+    assert ran.returncode == 0
+    assert "Too few to vouch for the build, which stays as it was: expected 1,000." in ran.stdout
+    assert not built_in(build).checked
+    assert sameslots("tree", "check", build, "--time", "0").returncode == 0
+    assert built_in(build).checked
+    assert facts_of(build)["checked"]["requests"] >= 1000

@@ -76,10 +76,17 @@ static void look_up(int as_id)
 	}
 }
 
+/* What a vCPU caches with such a generation it does not believe again. */
+static int in_progress(const void *set)
+{
+	return K(ms_generation)(set) >> 63;
+}
+
 static void published(int as_id, void *set)
 {
 	struct space *s = &spaces[as_id];
 	struct memslot_event *e;
+	msu32 held;
 
 	not_waited(as_id);
 	s->left = s->active;
@@ -88,8 +95,13 @@ static void published(int as_id, void *set)
 	s->stamp = next_stamp(as_id);
 	s->sum = sum_of(set, s->stamp);
 	ms.publications++;
-	if (!(ms_locks_held(0) & MEMSLOT_SLOTS_LOCK))
+	held = ms_locks_held(0);
+	if (!(held & MEMSLOT_SLOTS_LOCK))
 		ms_rule("published without slots_lock", NULL);
+	if (!(held & MEMSLOT_SLOTS_ARCH_LOCK))
+		ms_rule("published without slots_arch_lock", NULL);
+	if (!in_progress(set))
+		ms_rule("published with a generation not in progress", NULL);
 	e = ms_event(MEMSLOT_EV_PUBLISH, as_id, "");
 	e->a = K(ms_generation)(set);
 	ms_keep(MEMSLOT_PUBLISHED, as_id, set, e);
@@ -132,8 +144,8 @@ void ms_look(int closely)
 	}
 }
 
-/* Readers have left every set but the active ones. */
-void ms_synced(void)
+/* Readers are in no set but the active ones. */
+static void nobody_left(void)
 {
 	int i;
 
@@ -141,6 +153,17 @@ void ms_synced(void)
 		spaces[i].oldest = spaces[i].stamp;
 		spaces[i].left = NULL;
 	}
+}
+
+/* Readers have been waited for: until now one may have looked a slot up in the set that was active before. */
+void ms_synced(void)
+{
+	int i;
+
+	for (i = 0; i < ms.spaces; i++)
+		if (spaces[i].left && !in_progress(spaces[i].active))
+			ms_rule("generation is final with readers in the old set", NULL);
+	nobody_left();
 }
 
 void ms_readers_begin(void)
@@ -157,7 +180,7 @@ void ms_readers_begin(void)
 		s->sum = sum_of(s->active, s->stamp);
 		look_up(i);
 	}
-	ms_synced();
+	nobody_left();
 }
 
 msu32 ms_readers_end(void)
@@ -166,7 +189,7 @@ msu32 ms_readers_end(void)
 
 	for (i = 0; i < ms.spaces; i++)
 		not_waited(i);
-	ms_synced();
+	nobody_left();
 	return ms.unsynced;
 }
 

@@ -105,6 +105,18 @@ static u64 mixed(u64 sum, u64 word)
 	return (sum ^ word) * 0x9e3779b97f4a7c15ULL;
 }
 
+/* Whatever the architecture keeps with a slot: words of its own, which it may write before the slot is published. */
+static u64 mixed_arch(u64 sum, const struct kvm_memory_slot *slot)
+{
+	const u64 *word = (const u64 *)&slot->arch;
+	int i;
+
+	BUILD_BUG_ON(sizeof(slot->arch) % sizeof(*word));
+	for (i = 0; i < sizeof(slot->arch) / sizeof(*word); i++)
+		sum = sum * 9 + word[i];
+	return sum;
+}
+
 /* What an index keeps of the slot changes with its neighbours there. */
 static u64 mixed_links(u64 sum, const struct kvm_memory_slot *slot, int idx)
 {
@@ -134,6 +146,8 @@ static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth, unsigned
 		sum = mixed(sum, slot->base_gfn);
 		sum = mixed(sum, slot->npages);
 		sum = mixed(sum, slot->userspace_addr ^ (u64)slot->flags << 48 ^ (u16)slot->id);
+		sum = mixed(sum, (u64)slot->dirty_bitmap ^ (u64)slot->as_id << 48);
+		sum = mixed_arch(sum, slot);
 		sum = mixed_links(sum, slot, idx);
 		node = node->rb_right;
 		depth++;

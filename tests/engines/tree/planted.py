@@ -89,6 +89,35 @@ PLANTED = (
         "published without slots_lock",
     ),
     Planted(
+        "a set is published without slots_arch_lock",
+        SWAP,
+        r"(rcu_assign_pointer\([^;]*;)(.*?)(mutex_unlock\([^;]*;)",
+        r"\3 \1 \2",
+        "published without slots_arch_lock",
+    ),
+    Planted(
+        "slots_lock is taken under slots_arch_lock",
+        SWAP,
+        r"(mutex_unlock\([^;]*;)",
+        r"mutex_unlock(&kvm->slots_lock); mutex_lock(&kvm->slots_lock); \1",
+        "slots_lock taken under slots_arch_lock",
+    ),
+    Planted(
+        "a set is published with a generation that looks final",
+        SWAP,
+        r"gen \| KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS;",
+        "gen;",
+        "published with a generation not in progress",
+    ),
+    Planted(
+        "the generation is final before readers are awaited",
+        SWAP,
+        rf"({SYNC})(.*)slots->generation = gen;",
+        r"{ u64 early = (slots->generation & ~KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS) + KVM_ADDRESS_SPACE_NUM;"
+        r" slots->generation = early; } \1 gen = slots->generation; kvm_arch_memslots_updated(kvm, gen);",
+        "generation is final with readers in the old set",
+    ),
+    Planted(
         "readers of something else are awaited",
         SWAP,
         r"(synchronize_srcu\w*)\(&kvm->srcu\);",
@@ -166,6 +195,27 @@ PLANTED = (
         "the active set's hva tree is edited", SWAP, r"\A", edit(ACTIVE, *HVA_TREE), "changed-in-place: address space"
     ),
     Planted(
+        "the active set's slot changes its address space",
+        SWAP,
+        r"\A",
+        edit(ACTIVE, "slot->as_id ^= 1;", "slot->as_id ^= 1;"),
+        "changed-in-place: address space",
+    ),
+    Planted(
+        "the active set's slot gets the new one's bitmap",
+        "kvm_update_flags_memslot",
+        r"\A",
+        "if (new->dirty_bitmap && !old->dirty_bitmap) old->dirty_bitmap = new->dirty_bitmap;",
+        "changed-in-place: address space",
+    ),
+    Planted(
+        "what x86 keeps with the active set's slot is edited",
+        SWAP,
+        r"\A",
+        edit(ACTIVE, "((u64 *)&slot->arch)[1] ^= 8;", "((u64 *)&slot->arch)[1] ^= 8;"),
+        "changed-in-place: address space",
+    ),
+    Planted(
         "a set that readers may be in is edited",
         SWAP,
         SYNC,
@@ -178,6 +228,13 @@ PLANTED = (
         r"if \(\(long\)old == [^;]*;",
         "",
         "stale-look-up: last_used_slot is not in the set",
+    ),
+    Planted(
+        "last_used_slot is what has been freed",
+        COMMIT,
+        r"(kfree\(old\);)",
+        r"atomic_long_set((atomic_long_t *)&__kvm_memslots(kvm, old->as_id)->last_used_slot, (long)old); \1",
+        "use-after-free: last_used_slot is freed",
     ),
     Planted("the other set is not brought up to date", "kvm_activate_memslot", r"kvm_replace_memslot\([^;]*;", "", ""),
     Planted("the generation stays in progress", SWAP, r"\bslots->generation = gen;", "", "generation"),
