@@ -102,7 +102,7 @@ def _compare(house: Path, compiled: Path) -> None:
     """Raises BadInput unless both judge drawn cases alike."""
     sources, made = (_verdicts_in(folder) for folder in (house, compiled))
     if sources != made:
-        unlike = [one.split()[0] for one, other in zip(sources, made, strict=True) if one != other]
+        unlike = [one.partition(":")[0] for one, other in zip(sources, made, strict=True) if one != other]
         raise BadInput(f"compiled modules judge otherwise than their sources do: {', '.join(unlike)}")
 
 

@@ -2,18 +2,27 @@
 """Compiled workers: taken where they are of these very sources, and kept where they judge as the sources do."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from fuzz import compiled as made
-from fuzz.verdicts import verdicts
-from memslots.errors import BadInput
+from fuzz.supervisor import Workers
+from fuzz.verdicts import ENGINES, WAYS, cases_of, trial_of, verdicts
+from memslots.errors import BadInput, Unfit
 
 HOUSE = Path(__file__).parent.parent.parent
+CASES = 2000
 FEW = ("memslots/region.py", "engines/simulated/plain_memslots.py")
 SLOT_SETS = "engines/simulated/plain_memslots.py"
 
@@ -25,6 +34,26 @@ def house_at(folder: Path) -> Path:
     for room in ("memslots", "engines", "oracles", "reducers", "reports", "fuzz"):
         shutil.copytree(HOUSE / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rooms, each test's edits taken back."""
+    return house_at(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture
+def edit(house: Path) -> Iterator[Callable[[str, str, str], None]]:
+    kept: dict[Path, str] = {}
+
+    def edit(file: str, found: str, instead: str) -> None:
+        text = kept.setdefault(house / file, (house / file).read_text())
+        assert text.count(found) == 1, file
+        (house / file).write_text(text.replace(found, instead))
+
+    yield edit
+    for path, text in kept.items():
+        path.write_text(text)
 
 
 def imported_from(environment: dict[str, str], folder: Path) -> str:
@@ -54,6 +83,55 @@ def test_what_is_compiled_is_what_workers_import_until_an_edit(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("room", ["memslots", "engines", "oracles", "reducers", "reports", "fuzz"])
+def test_an_edit_in_any_room_switches_it_off(room: str, house: Path, tmp_path: Path) -> None:
+    (tmp_path / "sources.sha256").write_text(made._digest(house))
+    assert made.is_fresh(tmp_path, house)
+    new = house / room / "new.py"
+    new.write_text("")
+    try:
+        assert not made.is_fresh(tmp_path, house)
+    finally:
+        new.unlink()
+
+
+def test_workers_have_the_environment_of_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.supervisor.environment", lambda: {"PYTHONPATH": "compiled"})
+    program = "import os, sys; print(os.environ['PYTHONPATH'], flush=True); sys.stdin.read()"
+    with Workers({"one": [sys.executable, "-c", program]}, tmp_path) as workers:
+        while not workers.logs[0].read_text():
+            time.sleep(0.01)
+    assert workers.logs[0].read_text() == "compiled\n"
+
+
+def test_what_a_trial_runs_through_is_compiled() -> None:
+    """All that is called often: a file that is forgotten would be slow, and nobody would see it."""
+    calls: Counter[str] = Counter()
+    every = [(trial_of(engine), list(islice(cases_of(engine), 100))) for engine in ENGINES]
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        calls[frame.f_code.co_filename] += event == "call"
+
+    sys.setprofile(count)
+    try:
+        for trial, cases in every:
+            for case in cases:
+                with suppress(Unfit):
+                    trial.verdict(case)
+        list(islice(cases_of("from bytes"), 100))
+    finally:
+        sys.setprofile(None)
+    often = [
+        path.relative_to(HOUSE)
+        for name, n in calls.items()
+        if (path := Path(name)).is_relative_to(HOUSE) and n > calls.total() / 200
+    ]
+    assert len(often) > 20
+    unfit = Path("memslots/errors.py")
+    slow = [path for path in often if not any(path.match(pattern) for pattern in made.HOT) and path != unfit]
+    assert slow == []
+
+
 @needs_compiler
 def test_what_judges_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     house, compiled = house_at(tmp_path / "house"), tmp_path / "compiled"
@@ -65,7 +143,7 @@ def test_what_judges_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.M
         path.write_text(text.replace("below_base + below_npages > base", "below_base + below_npages >= base"))
 
     monkeypatch.setattr(made, "_compile", miscompiled)
-    with pytest.raises(BadInput, match=r"judge otherwise than their sources do: rfc-v1, serial-rfc-v1, qemu-commit"):
+    with pytest.raises(BadInput, match=r"judge otherwise than their sources do: rfc-v1, .*, falsified ideal"):
         made.make(compiled, house, FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["house"]
 
@@ -111,7 +189,50 @@ def test_without_a_compiler_a_line_says_what_to_do(tmp_path: Path) -> None:
     assert ran.stderr == "error: no C compiler: apt-get install gcc libc6-dev\n"
 
 
-def test_verdicts_tell_engines_and_cases_apart() -> None:
+def test_verdicts_tell_ways_and_cases_apart() -> None:
     assert verdicts("ideal", 20) == verdicts("ideal", 20)
     assert verdicts("ideal", 20) != verdicts("ideal", 21)
-    assert verdicts("ideal", 20) != verdicts("rfc-v1", 20)
+    assert len({verdicts(way, 20) for way in ("ideal", "rfc-v1", "falsified ideal", "from bytes")}) == 4
+
+
+def test_what_is_compared_makes_every_oracle_speak() -> None:
+    """Else nobody would see that a compiled one keeps silent."""
+    said: Counter[str] = Counter()
+    for way in WAYS:
+        trial = trial_of(way)
+        for case in islice(cases_of(way), CASES):
+            with suppress(Unfit):
+                said.update(f"{each.mismatch.oracle} {each.mismatch.what}" for each in trial.verdict(case).findings)
+    text = all_text(HOUSE / "oracles")
+    whats = {" ".join(each) for each in re.findall(r'Mismatch\(\s*"([a-z_]+)",\s*"([a-z_-]*)"', text)}
+    whats |= {f"invariants {each}" for each in re.findall(r'_of_generations\("([a-z-]+)"', text)}
+    assert len(whats) > 20
+    assert whats <= said.keys()
+
+
+def all_text(folder: Path) -> str:
+    return "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+
+
+@pytest.mark.parametrize(
+    ("file", "found", "instead"),
+    [
+        ("oracles/invariants.py", "if pages != outcome.nr_memslot_pages:", "if False:"),
+        ("oracles/invariants.py", "if tuple(last) != outcome.active:", "if False:"),
+        ("oracles/invariants.py", "if outcome.incomplete and", "if False and"),
+        ("oracles/invariants.py", "if slot.id >= KVM_MEM_SLOTS_NUM:", "if False:"),
+        ("oracles/invariants.py", "if alike and any(", "if False and any("),
+        ("oracles/visibility.py", "if apart >= len(changed):", "if False:"),
+        ("oracles/visibility.py", "there.get(slot[1], _NOTHING)[:5] != slot[:5]", "False"),
+        ("oracles/policy.py", 'PREFIX = "prefix"', 'PREFIX = "atomic"'),
+        ("fuzz/choices.py", 'i : i + CHUNK], "little"', 'i : i + CHUNK], "big"'),
+        ("fuzz/features.py", "            met((before, now))\n", ""),
+    ],
+    ids=lambda word: word[:30],
+)
+def test_what_judges_otherwise_is_noticed(
+    file: str, found: str, instead: str, house: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    right = made._verdicts_in(HOUSE)
+    edit(file, found, instead)
+    assert made._verdicts_in(house) != right
