@@ -42,16 +42,17 @@ MACHINES: tuple[Machine, ...] = (
 )
 
 
-def case_of(choices: Sequence[int], machine: Machine | None = None) -> Case:
+def case_of(choices: Sequence[int], machine: Machine | None = None, machines: Sequence[Machine] = MACHINES) -> Case:
     """The case that the choices spell. Total: any whole numbers of any length make a case; missing ones read as 0.
 
-    With `machine` it is one for that machine, whatever the choices say of it, and without faults: a machine that is
-    not for the choices to name is a real one, and fails when it likes.
+    They name one of `machines`, of which there are as many as in MACHINES. With `machine` it is one for that machine,
+    whatever the choices say of it, and without faults: a machine that is not for the choices to name is a real one,
+    and fails when it likes.
     """
     head = choices[0] if choices else 0
     profile_number, machine_number, given_choices, kind, value = spread_head(head)
     real = machine is not None
-    machine = machine or MACHINES[machine_number]
+    machine = machine or machines[machine_number]
     given, rest = _begun(machine, profile_number, tuple(choices[1 : 1 + given_choices]))
     leaves(given, rest)
     grammar = Grammar(profile(profile_number), rest.vm.copy())
