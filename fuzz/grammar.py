@@ -18,7 +18,7 @@ from fuzz.header import faults_of, header_of
 from fuzz.layout import spread, spread_head
 from fuzz.profiles import Profile, profile
 from memslots.case import Case
-from memslots.machine import PROFILES, Machine, machine_of
+from memslots.machine import MOST_GFN, PROFILES, Machine, machine_of
 from memslots.region import NO_PADDING, Region
 from memslots.slot import Slot
 from memslots.uapi import (
@@ -38,7 +38,7 @@ MACHINES: tuple[Machine, ...] = (
     PROFILES["linux-6.18"],
     machine_of("linux-6.1", {"readonly": 0}),
     # Where the end of memory is where gpa + size wraps; and an odd number of ids, which tells & from <.
-    machine_of("linux-6.1", {"max_gfn": (1 << 52) - 1, "user_slots": 32765}),
+    machine_of("linux-6.1", {"max_gfn": MOST_GFN, "user_slots": 32765}),
 )
 
 

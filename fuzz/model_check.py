@@ -8,7 +8,7 @@ checked before anything is believed that it says. A difference is a fault of the
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from engines.simulated.engines import Serial
@@ -18,6 +18,7 @@ from engines.tree.worker import Worker
 from fuzz.calibration import drawn_sequence
 from fuzz.choices import drawn_choices
 from fuzz.difference import Difference, difference_on, difference_text, smallest_of
+from fuzz.fitted import machines_of
 from fuzz.grammar import case_of
 from memslots.case import Case
 from memslots.machine import Machine
@@ -124,6 +125,7 @@ class _Check:
         self.requests = 0
         self.cases = 0
         self._machine: Machine = built.vm
+        self._machines = machines_of(built)
         self._stored = built.difference
         self._trees = {going: TreeSerial("tree-serial", built, worker, keep_going=going) for going in (False, True)}
         self._models = {going: Serial(keep_going=going) for going in (False, True)}
@@ -136,9 +138,7 @@ class _Check:
         """The next case."""
         if not self.cases % _SEQUENCE_OF:
             return Case(tuple(drawn_sequence(rng, self._machine)), machine=self._machine)
-        # With its own machine a case has no faults, so the machine is put in afterwards, where that makes a case.
-        case = case_of(drawn_choices(rng))
-        return replace(case, machine=replace(self._machine, max_gfn=case.machine.max_gfn))
+        return case_of(drawn_choices(rng), None, self._machines)
 
     def compare(self, case: Case) -> Difference | None:
         """The fields that differ, or None. What is no case differs in nothing."""

@@ -48,10 +48,12 @@ class Machine:
         return {name: value for name, value in self.numbers().items() if value != plain[name]}
 
 
+MOST_GFN = (1 << 52) - 1
+"""A gpa is 64 bits wide."""
 _RANGES = {
     "address_spaces": (1, 2),
     "page_size": (4096, 65536),
-    "max_gfn": (0, (1 << 52) - 1),
+    "max_gfn": (0, MOST_GFN),
     "user_slots": (1, KVM_MEM_SLOTS_NUM),
     "readonly": (0, 1),
 }

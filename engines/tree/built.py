@@ -6,7 +6,7 @@ import os
 import shlex
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from struct import Struct, error
 from typing import Any
@@ -18,7 +18,7 @@ from engines.tree.link import LIBRARY
 from engines.tree.sites import FILE as SITES
 from engines.tree.source import KVM_MAIN
 from memslots.errors import BadInput, Missing
-from memslots.machine import Machine, machine_of
+from memslots.machine import MOST_GFN, Machine, machine_of
 
 _PROFILES = {1: "linux-6.18", 2: "linux-6.1"}
 """By the number of address spaces."""
@@ -62,6 +62,15 @@ class Built:
     def vm(self) -> Machine:
         """What its VMs are like, as cases say it."""
         return machine_of(_PROFILES.get(self.machine["address_spaces"], "linux-6.1"), self.machine)
+
+    @property
+    def most_gfn(self) -> int:
+        """Where a case can have memory end at most: x86's own hook refuses what lies above (kvm_mmu_max_gfn)."""
+        return self.vm.max_gfn if "x86" in self.options else MOST_GFN
+
+    def vm_to(self, max_gfn: int) -> Machine:
+        """What its VMs are like where memory ends at this gfn, as far as that can be."""
+        return replace(self.vm, max_gfn=min(max_gfn, self.most_gfn))
 
     @property
     def site_offsets(self) -> "array[int]":

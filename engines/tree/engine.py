@@ -105,6 +105,7 @@ class Called:
         self._built = built
         self._worker = worker
         self._sites = built.sites
+        self._most_gfn = built.most_gfn
         # The case itself is kept, or another could come to its place in memory.
         self._ahead: dict[tuple[int, How, int], tuple[Case, bytes]] = {}
         self.lines = SourceLines(built.library)
@@ -153,6 +154,9 @@ class Called:
             asked = getattr(case.machine, name)
             if asked != value:
                 raise Unfit(f"machine: {name}={asked:#x}, and this kernel tree is compiled with {value:#x}")
+        if case.machine.max_gfn > self._most_gfn:
+            most, asked = self._most_gfn, case.machine.max_gfn
+            raise Unfit(f"machine: max_gfn={asked:#x}, and x86's own hook takes no gfn above {most:#x}")
 
 
 def _asked_for(case: Case, how: How) -> AskedFor:

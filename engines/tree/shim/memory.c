@@ -87,13 +87,23 @@ unsigned long ms_booted_bytes(void)
 	return booted_next - arena;
 }
 
+/* Of a bitmap of half a gigabyte ASan watches the beginning: to tell it of all takes longer than any call. */
+static inline size_t watched(const struct ms_block *block)
+{
+	return block->mapped && block->size > LARGE ? LARGE : block->size;
+}
+
 /* Put back what was there when the VM had been made. */
 void ms_memory_begin(void)
 {
 	int i;
 
-	for (i = booted_nmapped; i < nmapped; i++)
-		munmap(blocks[mapped_blocks[i]].start - PAGE, blocks[mapped_blocks[i]].mapped);
+	for (i = booted_nmapped; i < nmapped; i++) {
+		const struct ms_block *b = &blocks[mapped_blocks[i]];
+
+		OPEN(b->start, watched(b));	/* whatever is mapped there next is another block */
+		munmap(b->start - PAGE, b->mapped);
+	}
 	nmapped = booted_nmapped;
 	ms_fill(booted_next, 0, next - booted_next);
 	CLOSE(booted_next, next - booted_next);
@@ -110,12 +120,6 @@ struct ms_block *ms_blocks(int *out_count, int *out_booted)
 	*out_count = count;
 	*out_booted = booted;
 	return blocks;
-}
-
-/* Of a bitmap of half a gigabyte ASan watches the beginning: to tell it of all takes longer than any call. */
-static inline size_t watched(const struct ms_block *block)
-{
-	return block->mapped && block->size > LARGE ? LARGE : block->size;
 }
 
 struct memslot_slot *ms_epitaph(msu32 object)
@@ -223,7 +227,9 @@ void *ms_get(size_t n, unsigned int gfp, const struct ms_allocator *by, void *ca
 		mapped_blocks[nmapped++] = count;
 	block = &blocks[count++];
 	*block = (struct ms_block){ p, n, mapped, 1, kind, MEMSLOT_NONE, 0, 0, 0, by, NULL };
-	if (n == slot_size && objects < OBJECTS && ms.vm)
+	/* x86's arrays and bitmaps may be as long as a slot. */
+	if (n == slot_size && kind != MEMSLOT_FAULT_PREPARE && kind != MEMSLOT_FAULT_BITMAP &&
+	    objects < OBJECTS && ms.vm)
 		block->object = objects++;
 	OPEN(p, watched(block));
 	if (!mapped) {

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from errno import EINVAL
 from pathlib import Path
 
 import pytest
 
+from engines.simulated.engines import Serial
 from engines.tree.build import Build, built
 from engines.tree.built import Built, built_in
 from engines.tree.engine import TreeSerial
@@ -21,7 +23,9 @@ from engines.tree.source import KVM_MAIN
 from engines.tree.tools import Unbuildable, tools
 from fuzz.model_check import checked
 from fuzz.rebuilt import rebuilt
-from memslots.errors import BadInput
+from memslots.case import Case
+from memslots.errors import BadInput, Unfit
+from memslots.region import Region
 from memslots.textreader import parse_case
 from tests.engines.tree.conftest import Copy, tree_of
 
@@ -53,6 +57,29 @@ def test_a_stock_tree_agrees_with_the_model(series: str, options: Options, tmp_p
     assert not made.unmet
     found = checked(built_in(tmp_path), seconds=None, requests=REQUESTS, seed=2)
     assert found.difference is None, found.difference.words()
+
+
+@pytest.mark.parametrize("series", ["6.1", "6.12"])
+def test_arrays_of_x86_as_long_as_a_slot_object_are_none(series: str, tmp_path: Path) -> None:
+    """And are not lost where they stay: rmaps are of 8 bytes a page, page tracks of 2."""
+    built(tree_of(series), tmp_path, Options(x86=True))
+    build = built_in(tmp_path)
+    engines = (Serial(), TreeSerial("tree-serial", build))
+    for npages in range(1, 200):
+        case = Case((Region(0, 0, 0, npages * build.vm.page_size, 1 << 32),), machine=build.vm)
+        model, tree = (engine.apply(case, record=True) for engine in engines)
+        assert (tree.leaked, tree.active) == (0, model.active), npages
+        assert [event.kind for event in tree.events or () if event.detail == "a slot"] == ["alloc"], npages
+
+
+def test_x86_refuses_what_lies_above_its_last_gfn(tmp_path: Path) -> None:
+    built(tree_of("6.1"), tmp_path, Options(x86=True))
+    build = built_in(tmp_path)
+    top = Region(0, 0, (build.most_gfn + 1) * build.vm.page_size, build.vm.page_size, 1 << 32)
+    tree = TreeSerial("tree-serial", build)
+    assert tree.apply(Case((top,), machine=build.vm)).errno == EINVAL
+    with pytest.raises(Unfit, match="x86's own hook takes no gfn above 0xffffffffff"):
+        tree.apply(Case((top,), machine=replace(build.vm, max_gfn=build.most_gfn + 1)))
 
 
 def test_what_has_not_changed_is_not_made_again(copy: Copy, folder: Path) -> None:
