@@ -13,13 +13,14 @@ import click
 
 from engines.catalogue import built
 from engines.tree.built import Built
+from engines.tree.engine import SERIAL as TREE_SERIAL
 from engines.tree.tools import Unbuildable
 from fuzz.rebuilt import rebuilt
 from memslots.errors import BadInput
 
 OPTION = "--git-bisect"
-SKIP, ABORT = 125, 128
-_JUDGED = (0, 1, SKIP)
+BAD, SKIP, ABORT = 1, 125, 128
+_JUDGED = (0, BAD, SKIP)
 
 
 def code_of_step(arguments: Sequence[str], code: int) -> int:
@@ -28,9 +29,11 @@ def code_of_step(arguments: Sequence[str], code: int) -> int:
 
 
 def bisected(
-    engine: str, out: Path, campaign: Callable[[Path], int], rebuild: Callable[[Path], Built] = rebuilt
+    engine: str, reference: str, out: Path, campaign: Callable[[Path], int], rebuild: Callable[[Path], Built] = rebuilt
 ) -> int:
     """The code for one commit: its tree is built again, and `campaign` gets a folder of this commit's own.
+
+    Where the single ioctl is on trial, beside serial, what the model check has found is the verdict.
 
     Raises BadInput, Missing.
     """
@@ -42,7 +45,12 @@ def bisected(
         for line in (str(failure), *failure.lines):
             click.echo(line, err=True)
         return SKIP
-    if build.difference:
+    single = not build.list_ioctl or engine.startswith(f"{TREE_SERIAL}:")
+    if build.difference and single and reference == "serial":
+        click.echo("The single ioctl of this commit and serial part, as the model check has found:")
+        click.echo(build.difference.rstrip())
+        return BAD
+    if build.difference and not single:
         click.echo("The single ioctl of this commit and serial part: what its list ioctl does is not judged.", err=True)
         click.echo(build.difference.rstrip(), err=True)
         return SKIP

@@ -103,7 +103,7 @@ def fuzz(
             raise BadInput(f"{GIT_BISECT}: no list was tried, which says nothing of the commit: expected more --time")
         return INTERRUPTED if end.interrupted else MISMATCH if end.new else NOTHING_NEW
 
-    return bisected(engine, out, campaign) if git_bisect else campaign(out)
+    return bisected(engine, reference, out, campaign) if git_bisect else campaign(out)
 
 
 @cli.command(name="reduce")

@@ -59,10 +59,9 @@ class UnfitEntry(Unfit):
 class RefusedHere(Unfit):
     """A `given` region that the model accepts and this kernel refuses: news of the kernel. The list was not tried."""
 
-    def __init__(self, index: int, errno_name: str) -> None:
-        super().__init__(
-            f"given {index}: this kernel refuses it ({errno_name}), and the model accepts it: see `sameslots calibrate`"
-        )
+    def __init__(self, index: int, errno_name: str, see: str = "sameslots calibrate") -> None:
+        """`see`: the command that tells more of how kernel and model part."""
+        super().__init__(f"given {index}: this kernel refuses it ({errno_name}), and the model accepts it: see `{see}`")
         self.index = index
 
 

@@ -209,6 +209,10 @@ static int set_region(const struct memslot_request *r)
 
 	if (fails(MEMSLOT_FAULT_COPY))
 		return -EFAULT;
+#ifdef NO_LOGGING
+	if (r->flags & 1)
+		return -EINVAL;
+#endif
 	if (id >= facts.user_slots || r->flags & ~3u || (size | gpa | hva) % PAGE || as >= SPACES)
 		return -EINVAL;
 	if (hva + size < hva || hva + size > (1ULL << 47) - PAGE || gpa + size < gpa || n > 0x7fffffff)

@@ -9,14 +9,14 @@ from pathlib import Path
 from engines.simulated.boot import at_rest
 from engines.tree.built import Built, built_in
 from engines.tree.library import MOST_AT_ONCE
-from engines.tree.outcome import PAGE_SIZE, AskedFor, Seen, outcome_of, read
+from engines.tree.outcome import PAGE_SIZE, AskedFor, Seen, ending_of, kind_of, outcome_of, read
 from engines.tree.packing import WANT_EVENTS, WANT_PUBLISHED, How, packed, tried
 from engines.tree.records import NONE, Ended
 from engines.tree.source_lines import SourceLines
 from engines.tree.worker import Gone, Worker
 from memslots.case import Case
 from memslots.errors import RefusedHere, Unfit
-from memslots.outcome import UNSEEN, Change, Event, Outcome
+from memslots.outcome import GIVEN, UNSEEN, Change, Event, Outcome
 
 LIST, SERIAL = "tree", "tree-serial"
 """What stands before the colon of their names."""
@@ -61,8 +61,8 @@ class TreeList:
         """What becomes of `case`. Raises Unfit, Missing."""
         want = WANT_PUBLISHED | (WANT_EVENTS if record else 0)
         seen = self._called.seen(case, How.LIST, want)
-        if isinstance(seen, Gone):
-            return _of_gone(case, seen)
+        if isinstance(seen, Outcome):
+            return seen
         return outcome_of(seen, None, self._called.lines.of, record=record, published=True)
 
 
@@ -93,8 +93,8 @@ class TreeSerial:
         """What becomes of `case`. Raises Unfit, Missing."""
         how = How.KEEP_GOING if self.keep_going else How.SERIAL
         seen = self._called.seen(case, how, WANT_EVENTS | WANT_PUBLISHED if record else 0)
-        if isinstance(seen, Gone):
-            return _of_gone(case, seen)
+        if isinstance(seen, Outcome):
+            return seen
         return outcome_of(seen, _asked_for(case, how), self._called.lines.of, record=record, published=record)
 
 
@@ -114,21 +114,27 @@ class Called:
         """How often each basic block of a build with --coverage was run by the last case; nothing of another build."""
         return self._worker.ran(self._sites)
 
-    def seen(self, case: Case, how: How, want: int) -> Seen | Gone:
-        """What comes of a case, or how the process that applied it went. Raises Unfit, RefusedGiven, Missing."""
+    def seen(self, case: Case, how: How, want: int) -> Seen | Outcome:
+        """What comes of a case; its outcome where the call was not come to, or took its process with it.
+
+        Raises Unfit, RefusedHere where the tree refuses what is given, RefusedGiven, Missing.
+        """
         self._fits(case)
         try:
             raw = self._taken(case, how, want) or self._worker.apply(packed(case, how, want))
         except Gone as gone:
-            at_rest(case)
-            return gone
+            return _of_gone(case, gone)
         seen = read(raw, len(case.given))
-        result = seen.result
-        if result.refused_given != NONE:
-            at_rest(case)  # a case that is none is that for the model, too
-            how_so = Ended(result.ended).name.lower() if result.ended else errorcode.get(-result.value, "?")
-            raise RefusedHere(result.refused_given, how_so)
-        return seen
+        index = seen.result.refused_given
+        if index == NONE:
+            return seen
+        at_rest(case)  # a case that is none is that for the model, too
+        if seen.result.ended == Ended.RETURNED:
+            raise RefusedHere(
+                index, errorcode.get(-seen.result.value, "?"), f"sameslots tree check {self._built.folder}"
+            )
+        mishap = ending_of(seen, f"given {index}", self.lines.of)._replace(phase=GIVEN)
+        return _unseen(case, mishap, kind_of(seen.result))
 
     def look_ahead(self, cases: Sequence[Case], how: How, want: int) -> None:
         """Apply cases that somebody is about to ask for, those very objects. What went before is forgotten."""
@@ -180,8 +186,13 @@ def _of_gone(case: Case, gone: Gone) -> Outcome:
     ended, detail = "crashed", f"its process died (signal {gone.signal})"
     if gone.signal is None:
         ended, detail = "looped", "never comes to an end, and was ended from without"
-    mishaps = (Event(ended, "", 0, Change.UNKNOWN, detail),)
-    return Outcome(ended, UNSEEN, at_rest(case).walk, mishaps=mishaps, events=mishaps, page_size=PAGE_SIZE)
+    return _unseen(case, Event(ended, "", 0, Change.UNKNOWN, detail), None)
+
+
+def _unseen(case: Case, mishap: Event, kind: str | None) -> Outcome:
+    """The outcome of a case of which only the end is known."""
+    mishaps = (mishap,)
+    return Outcome(mishap.kind, UNSEEN, at_rest(case).walk, kind, mishaps=mishaps, events=mishaps, page_size=PAGE_SIZE)
 
 
 def engine_of(name: str, built: Built, worker: Worker | None = None) -> TreeList | TreeSerial:

@@ -144,7 +144,7 @@ def outcome_of(seen: Seen, asked_for: AskedFor | None, place: Place, *, record: 
             value, errno, entry_errnos = -1 if first else 0, first, errnos
     elif returned:
         value, errno = (-1, -result.value) if result.value < 0 else (result.value, 0)
-    ended, kind = ("returned", None) if returned else (_ended(result), _kind(result))
+    ended, kind = ("returned", None) if returned else (_ended(result), kind_of(result))
     mishaps = _mishaps(seen, asked_for, kind, place) if seen.records or (asked_for and errno) else ()
     return Outcome(
         ended,
@@ -197,7 +197,8 @@ def _ended(result: Result) -> str:
     return "crashed"
 
 
-def _kind(result: Result) -> str | None:
+def kind_of(result: Result) -> str | None:
+    """What kind of a crash it was, where it was one that has a kind."""
     match result.ended:
         case Ended.BUG:
             return "bug"
@@ -304,6 +305,14 @@ def _event(each: Record, entry: int, change: Change, kind: str | None, place: Pl
             words = ": ".join(filter(None, (kind or "", each.text)))
             return event(_ENDINGS[Kind(each.kind)], _at(words, each, place))
     return None
+
+
+def ending_of(seen: Seen, words: str, place: Place) -> Event:
+    """The event with which a call ended that did not return; its detail begins with `words`."""
+    told = next((each for each in reversed(seen.records) if each.kind in _ENDINGS), None)
+    found = None if told is None else _event(told, 0, Change.UNKNOWN, kind_of(seen.result), place)
+    detail = ": ".join(filter(None, (words, found.detail.strip() if found else "")))
+    return Event(_ended(seen.result), "", 0, Change.UNKNOWN, detail)
 
 
 def _fault_kind(n: int) -> str:

@@ -184,11 +184,32 @@ def test_a_bug_is_told_with_its_source_line(fake_tree: Builds, case_of: CaseOf) 
     assert told(outcome) == "bug: kvm_odd (virt/kvm/kvm_main.c:42)"
 
 
-def test_a_given_that_only_this_tree_does_not_take_is_news_of_it(fake_tree: Builds, case_of: CaseOf) -> None:
-    engine = engine_named(f"tree:{fake_tree()}")
-    odd_given = case_of(f"given slot=1 gpa=0x0 size=0x1000 hva={odd('bugs')}", "apply slot=1 size=0")
-    with pytest.raises(RefusedHere, match=r"given 0: this kernel refuses it \(bug\)"):
-        engine.apply(odd_given)
+ENDS = {
+    "bugs": ("crashed", "bug", "given 1: bug: kvm_odd (virt/kvm/kvm_main.c:42)", "crashed-bug"),
+    "waits": ("hung", None, "given 1: slots_lock (virt/kvm/kvm_main.c:42)", "hung"),
+    "loops": ("looped", None, "given 1: (virt/kvm/kvm_main.c:42)", "looped"),
+}
+
+
+@pytest.mark.parametrize("serial", [False, True], ids=["list", "serial"])
+@pytest.mark.parametrize("name", ENDS)
+def test_a_given_that_does_not_return_is_a_finding(
+    name: str, serial: bool, alone: Callable[..., TreeList | TreeSerial], case_of: CaseOf
+) -> None:
+    engine = alone(serial=serial, silent_seconds=0.5)
+    ended, kind, detail, word = ENDS[name]
+    case = case_of(GIVEN, f"given slot=1 gpa=0x10000 size=0x1000 hva={odd(name)}", "apply slot=1 size=0")
+    outcome = engine.apply(case)
+    assert (outcome.ended, outcome.kind, outcome.active) == (ended, kind, UNSEEN)
+    assert told(outcome).startswith(detail)
+    assert findings(engine, case) == [f"survival ok {word} given UNKNOWN {ended}"]
+
+
+def test_a_given_that_only_this_tree_refuses_is_news_of_it(fake_tree: Builds, case_of: CaseOf) -> None:
+    build = fake_tree("NO_LOGGING")
+    engine = engine_named(f"tree:{build}")
+    with pytest.raises(RefusedHere, match=rf"given 0: this kernel refuses it \(EINVAL\).*tree check {build}"):
+        engine.apply(case_of("given slot=1 gpa=0x0 size=0x1000 hva=0x10000 flags=LOG_DIRTY_PAGES", "apply slot=1 size=0"))
     with pytest.raises(RefusedGiven):
         engine.apply(case_of("given slot=1 size=0", "apply slot=1 size=0"))
 

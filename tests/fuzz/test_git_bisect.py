@@ -33,7 +33,7 @@ def test_the_code_of_a_campaign_is_that_of_the_step(code: int, fake_tree: Builds
         folders.append(folder)
         return code
 
-    assert bisected(f"tree:{fake_tree()}", tmp_path, campaign, built_in) == code
+    assert bisected(f"tree:{fake_tree()}", "serial", tmp_path, campaign, built_in) == code
     assert folders == [tmp_path / built_in(fake_tree()).content[:12]]
 
 
@@ -94,14 +94,14 @@ def test_a_fault_of_ours_is_no_mismatch(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_a_tree_that_cannot_be_built_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failure = Unbuildable("kvm_main.c", ["virt/kvm/kvm_main.c:7: error: expected ;"])
-    assert bisected("tree:x", tmp_path, lambda _: 0, refused(failure)) == 125
+    assert bisected("tree:x", "serial", tmp_path, lambda _: 0, refused(failure)) == 125
     assert "kvm_main.c:7: error: expected ;" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [BadInput("x: no Linux source tree"), Missing("gcc is not here")])
 def test_a_mistake_is_not_skipped(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)):
-        bisected("tree:x", tmp_path, lambda _: 0, refused(error))
+        bisected("tree:x", "serial", tmp_path, lambda _: 0, refused(error))
 
 
 def build_of(tree: Path, build: Path) -> Path:
@@ -127,15 +127,35 @@ def test_a_build_that_cannot_be_written_to_is_no_fault_of_the_tree(fake_tree: Bu
     assert not isinstance(failure.value, Unbuildable)
 
 
-def test_a_commit_whose_single_ioctl_is_wrong_is_skipped(
-    fake_tree: Builds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def differing(fake_tree: Builds, tmp_path: Path) -> Builds:
+    """Make a build whose single ioctl is known to part from serial."""
+
+    def make(*defines: str) -> Path:
+        build = Path(shutil.copytree(fake_tree(*defines), tmp_path / "build"))
+        facts = json.loads((build / RECORD).read_text())
+        facts["checked"]["difference"] = {"case": "slots 1\napply slot=0 size=0\n"}
+        (build / RECORD).write_text(json.dumps(facts))
+        return build
+
+    return make
+
+
+def test_the_list_ioctl_of_a_commit_whose_single_one_is_wrong_is_not_judged(
+    differing: Builds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build = Path(shutil.copytree(fake_tree(), tmp_path / "build"))
-    facts = json.loads((build / RECORD).read_text())
-    facts["checked"]["difference"] = {"case": "slots 1\napply slot=0 size=0\n"}
-    (build / RECORD).write_text(json.dumps(facts))
-    assert bisected(f"tree:{build}", tmp_path, lambda _: 0, built_in) == 125
+    assert bisected(f"tree:{differing()}", "serial", tmp_path, lambda _: 0, built_in) == 125
     assert "apply slot=0 size=0\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "defines"), [("tree-serial", ()), ("tree", ("NO_LIST",))])
+def test_a_wrong_single_ioctl_is_bad_where_it_is_on_trial(
+    kind: str, defines: tuple[str, ...], differing: Builds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = f"{kind}:{differing(*defines)}"
+    assert bisected(engine, "serial", tmp_path, lambda _: 0, built_in) == 1
+    assert "apply slot=0 size=0\n" in capsys.readouterr().out
+    assert bisected(engine, "tree-serial:another", tmp_path, lambda _: 0, built_in) == 0
 
 
 STEP = """
