@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from engines.tree.tools import compiler
 from memslots.errors import BadInput, Missing
 
 _HOUSE = Path(__file__).parent.parent
@@ -31,8 +32,16 @@ HOT = (
 """What a trial runs through, as patterns of files."""
 _NOT_HOT = ("__init__.py", "rbtree.py", "objects.py", "linked.py")
 """A compiled class would not ask NULL of rbtree what becomes of who looks behind it, and nodes are of its class."""
-_OF = "sources.sha256"
+_OF = "made-of.sha256"
 _MOST_LINES = 20
+
+
+class Uncompiled(BadInput):
+    """What could not be compiled. `lines` say where, for people; the text says it in one."""
+
+    def __init__(self, text: str, lines: Sequence[str]) -> None:
+        super().__init__(text)
+        self.lines = tuple(lines)
 
 
 def environment(compiled: Path = COMPILED, house: Path = _HOUSE) -> dict[str, str]:
@@ -43,35 +52,43 @@ def environment(compiled: Path = COMPILED, house: Path = _HOUSE) -> dict[str, st
 
 
 def is_fresh(compiled: Path = COMPILED, house: Path = _HOUSE) -> bool:
-    """Whether `compiled` was made of what `house` holds now, for this Python."""
+    """Whether `compiled` was made of what `house` holds now, for this Python, and is as it was made."""
     try:
-        return (compiled / _OF).read_text(encoding="ascii").strip() == _digest(house)
+        said = (compiled / _OF).read_text(encoding="ascii").split()
+        return said == [_digest(house), _digest_of_made(compiled)]
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def make(compiled: Path = COMPILED, house: Path = _HOUSE, hot: Sequence[str] = HOT) -> None:
-    """Make `compiled` anew.
+    """Make `compiled` anew; what is there stays until the new one is whole, or is found to judge otherwise.
 
-    Raises Missing without mypyc or a compiler, BadInput where either fails, or what they have made judges otherwise.
+    Raises Missing without mypyc or a compiler, BadInput where either fails, or what they have made judges otherwise,
+    OSError where nothing can be written.
     """
     for module in ("mypyc", "setuptools"):
         if find_spec(module) is None:
             raise Missing(f"{module} is not installed: pip install 'sameslots[compiled]'")
-    if shutil.which(os.environ.get("CC", "cc")) is None:
-        raise Missing("no C compiler: apt-get install gcc libc6-dev")
+    compiler("cc")
     digest = _digest(house)
-    making = compiled.with_name(f"{compiled.name}.making")
-    for old in (compiled, making):
-        shutil.rmtree(old, ignore_errors=True)
+    making, old = (compiled.with_name(f"{compiled.name}.{what}") for what in ("making", "old"))
+    for left in (making, old):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         _copy(house, making)
         _compile(making, hot)
-        _compare(house, making)
-        (making / _OF).write_text(f"{digest}\n", encoding="ascii")
+        try:
+            _compare(house, making)
+        except BadInput:
+            shutil.rmtree(compiled, ignore_errors=True)
+            raise
+        (making / _OF).write_text(f"{digest} {_digest_of_made(making)}\n", encoding="ascii")
+        if compiled.exists():
+            compiled.rename(old)
         making.rename(compiled)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        for left in (making, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _copy(house: Path, to: Path) -> None:
@@ -93,8 +110,9 @@ def _compile(folder: Path, hot: Sequence[str]) -> None:
         check=False,
     )
     if ran.returncode:
-        last = "\n".join(ran.stdout.splitlines()[-_MOST_LINES:])
-        raise BadInput(f"mypyc ended with {ran.returncode}:\n{last}")
+        last = ran.stdout.splitlines()[-_MOST_LINES:]
+        error = next((line for line in last if "error" in line.lower()), f"it ended with {ran.returncode}")
+        raise Uncompiled(f"mypyc: {error}", last)
     shutil.rmtree(folder / "build", ignore_errors=True)
 
 
@@ -131,6 +149,14 @@ def _digest(house: Path) -> str:
     return digest.hexdigest()
 
 
+def _digest_of_made(compiled: Path) -> str:
+    """A digest of all that a worker may import of `compiled`."""
+    digest = sha256()
+    for path in sorted(path for path in compiled.rglob("*") if path.suffix in (".so", ".py")):
+        digest.update(f"{path.relative_to(compiled)}\0".encode() + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def _python_path() -> list[str]:
     return [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
 
@@ -139,9 +165,18 @@ def main() -> None:
     """Make them, and say where they lie."""
     try:
         make()
+    except Uncompiled as failure:
+        for line in (*failure.lines, f"error: {failure}"):
+            click.echo(line, err=True)
+        sys.exit(2)
     except (BadInput, Missing) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(3 if isinstance(error, Missing) else 2)
+    except OSError as error:
+        click.echo(f"error: {error.filename}: {error.strerror}: expected to make {COMPILED} there", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     click.echo(f"workers of campaigns and enumerations run compiled: {COMPILED}/")
 
 

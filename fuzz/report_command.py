@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
-from engines.catalogue import MACHINES, engine_named
+from engines.catalogue import MACHINES, build_named, built, engine_named
 from engines.protocol import Engine
 from engines.simulated.plain import PlainVm
+from engines.tree.engine import TreeSerial
 from fuzz.cli import BAD_INPUT, NOTHING_NEW, PATH, cli, disposable_option, policy_option, reference_option
 from fuzz.commit import commit
 from fuzz.doubts import Doubts
@@ -167,7 +168,9 @@ def _report(path: Path, asked: _Asked, out: Path | None) -> _Written | None:
 
 def _program(file: CaseFile, path: Path, engine: str, policy: Policy, out: Path | None) -> tuple[str, str]:
     """The C program of the case and a line about it; no program where no kernel has the engine or may be asked."""
-    ioctl = _IOCTLS.get(engine)
+    ioctl = SERIAL if isinstance(engine_named(engine), TreeSerial) else _IOCTLS.get(engine)
+    if ioctl is None and built(engine):
+        return "", f"no C program: expected a kernel that has the list ioctl of {engine} (sameslots reproduce)"
     if ioctl is None:
         return "", f"no C program: {engine} is no ioctl of a kernel"
     name = f"{file_stem(path.stem)}.c"
@@ -192,7 +195,9 @@ def _asked_for(case: Case) -> Iterator[Change]:
 
 def _titled(engine: Engine) -> str:
     """The engine's name, and whether a kernel was really run."""
-    return f"{engine.name} ({'this kernel' if engine.name in MACHINES else 'simulated'})"
+    build = build_named(engine.name)
+    kind = "this kernel" if engine.name in MACHINES else "simulated" if build is None else f"Linux {build.release}"
+    return f"{engine.name} ({kind})"
 
 
 def _source(engine: Engine) -> str:
@@ -204,7 +209,10 @@ def _versions(case: Case, *engines: Engine) -> Iterator[str]:
     at = commit()
     yield f"sameslots {version('sameslots')}{f', commit {at}' if at else ''}, Python {platform.python_version()}"
     for engine in engines:
-        if engine.name in MACHINES:
+        build = build_named(engine.name)
+        if build is not None:
+            yield f"{engine.name}: the memslot code of a tree of Linux {build.release}; no kernel was run"
+        elif engine.name in MACHINES:
             yield f"{engine.name}: Linux {platform.release()}, really run"
         else:
             yield f"{engine.name}: simulated; no kernel was run"

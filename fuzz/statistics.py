@@ -41,7 +41,7 @@ def counted(trial: Trial, seed: int, cases: int, spelt: Spelt = case_of) -> dict
     }
     for choices in islice(drawn(Random(seed)), cases):
         case = spelt(choices)
-        changes = changes_of(case)
+        changes = [change for change in changes_of(case) if not change.startswith("nent=")]
         counters["changes"].update({change.split()[0] for change in changes})
         counters["answers of serial"].update(
             {change.split()[2] if len(change.split()) > 2 else "ok" for change in changes}

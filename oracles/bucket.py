@@ -58,14 +58,15 @@ def _own_event(mismatch: Mismatch, outcome: Outcome, mishaps: Sequence[Event]) -
         # Not where it ended but why: who hangs, or meets the NULL, depends on the neighbours in the list.
         cause = _first(mishaps, "lock" if outcome.ended == "hung" else "unnoticed")
         return cause or _first(mishaps, outcome.ended)
+    if mismatch.oracle == "balance" and mismatch.what in (outcome.damage or ()):
+        told = [event for event in mishaps if event.detail.startswith(mismatch.what)]
+        return _first(told, "damage") or _first(mishaps, "damage")
     match mismatch.what:
         case "slots_arch_lock-held" | "leaked":
             # Whoever keeps the lock has prepared a slot that nobody will link.
             return _first(mishaps, "lock")
         case "warned":
             return _first([event for event in mishaps if event.phase not in (GIVEN, AFTERWARDS)], "warn")
-        case "out-of-bounds" | "use-after-free" | "double-free":
-            return _first(mishaps, "damage")
         case "invalid-windows":
             window = _first(mishaps, "another-window")
             # Which of the flagged entries comes second is a matter of neighbours.

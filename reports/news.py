@@ -18,7 +18,9 @@ def place_of(slot: Slot) -> str:
 
 
 def gfns(first: int, npages: int) -> str:
-    """The same of a range that is no slot's."""
+    """The same of a range that is no slot's; a slot object that nobody has filled in yet has no pages."""
+    if not npages:
+        return "no gfn"
     return f"{first:#x}" if npages == 1 else f"{first:#x}..{first + npages - 1:#x}"
 
 

@@ -14,6 +14,7 @@ from memslots.slot import SlotSet
 from reports.news import gfns, news
 
 _OBJECT = re.compile(r"(\d+):(\d+)@0x([0-9a-f]+)\+0x([0-9a-f]+)")
+_SLOT = re.compile(r"\bslot ")
 _SPACE = re.compile(r"address space (\d+)")
 _LOCKS = ("lock", "unlock")
 _RELEASED = "released"
@@ -75,7 +76,7 @@ def object_words(text: str) -> str:
         name = slot_id if as_id == "0" else f"{as_id}:{slot_id}"
         return f"slot {name} ({gfns(base, npages)})"
 
-    return _OBJECT.sub(words, text.replace("slot ", ""))
+    return _OBJECT.sub(words, _SLOT.sub("", text))
 
 
 class _Reader:

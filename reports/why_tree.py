@@ -8,9 +8,10 @@ have shown, and the request that the reference refuses.
 from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
+_HARMED = "harms memory or its readers"
 _SEEN = {
     "warn": "The code fires a WARN: {detail}.",
-    "damage": "The code harms memory or its readers: {detail}.",
+    "damage": f"The code {_HARMED}: {{detail}}.",
     "crashed": "The code dies: {detail}.",
     "looped": "The code never comes to an end: {detail}.",
     "lock": "{detail} is taken and never released.",
@@ -23,17 +24,31 @@ _PUBLISHED = {
     "unbacked": "publishes a state in which memory is missing that is there before and after",
     "not-invalidated": "takes a slot away that it has not published INVALID before",
     "apart": "publishes the address spaces far apart",
+    "invalidated-in-vain": "publishes a slot INVALID that no entry deletes or moves",
+    "needless": "publishes a set like the one before",
 }
 _LEFT = {
     "left-invalid": "leaves slots INVALID",
     "sets-differ": "leaves two sets that differ",
+    "id-range": "leaves a slot whose id no slot has",
+    "incomplete": "leaves a slot that lacks a place in an index, an arch array or its dirty bitmap",
+    "edited-in-place": "edits a set after it has been published",
+    "publications": "publishes more or fewer sets than its generations tell of",
+    "update-in-progress": "leaves a generation that says that an update is in progress",
+    "generation": "leaves generations that do not tell of what it has published",
+    "more-publications": "publishes more often than one request after the other does",
     "overlap": "leaves slots that overlap",
     "page-count": "leaves nr_memslot_pages wrong",
+    "warned": "fires a WARN",
     "corrupt": "leaves sets whose indexes contradict one another",
     "leaked": "leaks memory",
     "dangling": "leaves freed memory linked",
     "slots_lock-held": "returns with slots_lock held",
     "slots_arch_lock-held": "returns with slots_arch_lock held",
+}
+_ANSWERS = {
+    "index": "Another entry is the first to be refused",
+    "unasked": "The call meets a failure that the case does not ask for",
 }
 _CHANGES = {change: f"a {change.name}" for change in Change} | {
     Change.NO_OP: "a no-op",
@@ -56,8 +71,10 @@ def _does(mismatch: Mismatch, outcome: Outcome) -> str:
         logged = [event.detail for event in outcome.mishaps or () if event.kind == "log"]
         detail = f" ({logged[0]})" if logged and mismatch.oracle != "visibility" else ""
         return f"The call {told[mismatch.what]}{detail}"
+    if mismatch.oracle == "balance":
+        return f"The call {_HARMED} ({mismatch.what})"
     if mismatch.oracle == "error_codes":
-        return "The call gives another answer than the reference"
+        return _ANSWERS.get(mismatch.what, "The call gives another answer than the reference")
     if mismatch.oracle == "final_slots" and outcome.errno:
         undone = "nothing" if outcome.active != outcome.before else "what one at a time has done"
         return f"The call is refused, and undoes {undone}"

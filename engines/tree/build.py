@@ -20,7 +20,7 @@ from engines.tree.tools import tools
 from engines.tree.uapi import read_uapi
 from memslots.errors import BadInput
 
-RECORD = "build.json"
+RECORD, WORK = "build.json", "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,10 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     source = source_at(tree)
     if folder.resolve().is_relative_to(source.path):
         raise BadInput(f"{folder}: inside the tree, which is only read: expected --out DIR with a folder elsewhere")
+    if _is_anothers(folder / RECORD):
+        raise BadInput(f"{folder / RECORD}: is of no build of a tree: expected --out DIR with a folder of its own")
     programs = tools()
-    work = folder.resolve() / "work"
+    work = folder.resolve() / WORK
     generated = work / "generated"
     generated.mkdir(parents=True, exist_ok=True)
     steps = Steps(work)
@@ -145,6 +147,17 @@ def built(tree: Path, folder: Path, options: Options, layout: Path | None = None
     }
     write(path, json.dumps(record, indent=1) + "\n")
     return Build(folder, record, False)
+
+
+def _is_anothers(path: Path) -> bool:
+    """Whether somebody else keeps a file of this name: it is not to be lost."""
+    try:
+        facts = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return not (path.parent / WORK).is_dir()  # ours may have been damaged
+    return not isinstance(facts, dict) or not {"abi", "content", "tree"} <= facts.keys()
 
 
 def _content_of(path: Path) -> object:

@@ -40,7 +40,7 @@ def kernel_flags(source: Source, generated: Path, options: Options, tools: Tools
     To be run in the tree: then no name that the compiler writes down says where the tree is.
     """
     tree = source.path
-    own = run([tools.cc, "-print-file-name=include"], "the compiler's own headers").strip()
+    own = run([*tools.cc, "-print-file-name=include"], "the compiler's own headers").strip()
     folders = [
         SHIM / "include",
         SHIM,
@@ -112,7 +112,7 @@ def environment(options: Options, tools: Tools) -> dict[str, str]:
     if not options.asan:
         return {}
     runtime = "libclang_rt.asan-x86_64.so" if tools.clang else "libasan.so"
-    path = run([tools.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
+    path = run([*tools.cc, f"-print-file-name={runtime}"], "ASan's runtime").strip()
     # A report is data: it ends nothing, is printed nowhere, and looks up no names, which would take long.
     words = ["halt_on_error=0", "symbolize=0", "log_path=/dev/null", "detect_leaks=0"]
     words += [f"handle_{signal}=0" for signal in ("segv", "sigbus", "sigill", "sigfpe")]

@@ -89,7 +89,7 @@ def constants(
     source: Source, path: Path, out: Path, flags: list[str], tools: Tools, steps: Steps, what: str
 ) -> dict[str, str]:
     """The constants that a file of C names, as the compiler computes them: lines of assembly that begin with ->."""
-    command = [tools.cc, *flags, "-MD", "-MF", f"{out}.d", "-S", str(path), "-o", str(out)]
+    command = [*tools.cc, *flags, "-MD", "-MF", f"{out}.d", "-S", str(path), "-o", str(out)]
     if not steps.fresh(path.name, [tools.version, *command], (out,)):
         steps.forget(path.name)
         run(command, what, cwd=source.path)

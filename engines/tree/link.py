@@ -64,7 +64,15 @@ def linked(
     functions = [name for name in missing if name in graph.called]
     data = [name for name in missing if name not in graph.called]
     write(folder / "stubs.S", _stubs(functions, data))
-    command = [tools.cc, "-shared", "-o", str(folder / LIBRARY), *map(str, shims), str(kernel), str(folder / "stubs.S")]
+    command = [
+        *tools.cc,
+        "-shared",
+        "-o",
+        str(folder / LIBRARY),
+        *map(str, shims),
+        str(kernel),
+        str(folder / "stubs.S"),
+    ]
     command += ["-Wl,-z,noexecstack", "-Wl,-z,notext", "-lrt", "-ldl"]
     if options.asan:
         command.append("-fsanitize=address")

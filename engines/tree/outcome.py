@@ -51,6 +51,8 @@ _DAMAGE = {
     Damage.STALE: "stale-look-up",
 }
 _READERS_NOT_AWAITED, _CHANGED_IN_PLACE = "readers-not-awaited", "changed-in-place"
+DAMAGE_KINDS = (*_DAMAGE.values(), _READERS_NOT_AWAITED, _CHANGED_IN_PLACE)
+"""What `damage` of an outcome can hold."""
 _FAULT_KINDS = tuple(FAULT_KINDS)
 _WARNS = frozenset((Kind.WARN, Kind.UNLOCK_UNHELD, Kind.RULE, Kind.UNDEFINED))
 _ENDINGS = {

@@ -29,15 +29,19 @@ class SourceLines:
         return [_named(function, place) for function, place in zip(said[::2], said[1::2], strict=True)]
 
     def _looked_up(self, offset: int) -> str:
-        """`kvm_replace_memslot, virt/kvm/kvm_main.c:1523`; empty where it is not known."""
-        command = ["addr2line", "-f", "-e", str(self._library), hex(offset)]
+        """`kvm_replace_memslot, virt/kvm/kvm_main.c:1523`; empty where it is not known.
+
+        Of what a header has inlined it is the line that uses it.
+        """
+        command = ["addr2line", "-i", "-f", "-e", str(self._library), hex(offset)]
         try:
             said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         except FileNotFoundError:
             return ""
-        if len(said) < 2:
+        frames = [_named(function, place) for function, place in zip(said[::2], said[1::2], strict=False)]
+        if not frames:
             return ""
-        function, file, line = _named(said[0], said[1])
+        function, file, line = next((frame for frame in frames if frame[1].endswith(".c")), frames[0])
         return f"{function}, {file}:{line}" if line else ""
 
 

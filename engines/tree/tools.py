@@ -2,6 +2,7 @@
 """The compiler and binutils: where they are, and what they say."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ class Unbuildable(BadInput):
 class Tools:
     """Paths of programs, and which versions they are."""
 
-    cc: str
+    cc: tuple[str, ...]
+    """With what goes before and behind its name: `ccache gcc`, `clang -m64`."""
     ld: str
     nm: str
     objcopy: str
@@ -44,20 +46,30 @@ class Tools:
 
 def tools() -> Tools:
     """Those of the PATH; CC names another compiler. Raises Missing, naming the first that is not there."""
-    cc = os.environ.get("CC") or ("gcc" if shutil.which("gcc") else "clang")
-    if shutil.which(cc) is None:
-        raise Missing(f"{cc} is not here: apt-get install gcc")
+    cc = compiler("gcc" if shutil.which("gcc") else "clang")
     found = {}
     for name in ("ld", "nm", "objcopy", "objdump", "addr2line"):
         path = shutil.which(name)
         if path is None:
             raise Missing(f"{name} is not here: apt-get install binutils")
         found[name] = path
-    return Tools(cc, **found, version=_version(cc), binutils="; ".join(map(_version, found.values())))
+    return Tools(cc, **found, version=_version(*cc), binutils="; ".join(map(_version, found.values())))
 
 
-def _version(program: str) -> str:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+def compiler(plain: str) -> tuple[str, ...]:
+    """The words of CC, which may have flags; `plain` where it says nothing. Raises BadInput, Missing."""
+    said = os.environ.get("CC", "")
+    try:
+        words = shlex.split(said) or [plain]
+    except ValueError as error:
+        raise BadInput(f"CC={said}: {error}: expected a compiler and its flags") from None
+    if shutil.which(words[0]) is None:
+        raise Missing(f"{words[0]} is not here: apt-get install gcc libc6-dev")
+    return tuple(words)
+
+
+def _version(*program: str) -> str:
+    said = subprocess.run([*program, "--version"], capture_output=True, text=True, check=False).stdout
     return said.partition("\n")[0]
 
 

@@ -209,7 +209,9 @@ def test_a_given_that_only_this_tree_refuses_is_news_of_it(fake_tree: Builds, ca
     build = fake_tree("NO_LOGGING")
     engine = engine_named(f"tree:{build}")
     with pytest.raises(RefusedHere, match=rf"given 0: this kernel refuses it \(EINVAL\).*tree check {build}"):
-        engine.apply(case_of("given slot=1 gpa=0x0 size=0x1000 hva=0x10000 flags=LOG_DIRTY_PAGES", "apply slot=1 size=0"))
+        engine.apply(
+            case_of("given slot=1 gpa=0x0 size=0x1000 hva=0x10000 flags=LOG_DIRTY_PAGES", "apply slot=1 size=0")
+        )
     with pytest.raises(RefusedGiven):
         engine.apply(case_of("given slot=1 size=0", "apply slot=1 size=0"))
 

@@ -15,9 +15,11 @@ from fuzz.grammar import case_of
 from fuzz.record import buckets_on_record
 from fuzz.replay import surprises
 from fuzz.signature import changes_of, short_name, signature_of
+from fuzz.statistics import counted
 from fuzz.trial import Trial, Verdict
 from memslots.case import Case
 from memslots.errors import BadInput
+from memslots.outcome import Change
 from memslots.textreader import parse_case, read_case
 from oracles.policy import Policy
 from reducers.reduce import reduced
@@ -224,6 +226,12 @@ def test_stats_print_what_the_grammar_makes(tmp_path: Path) -> None:
     assert result.stdout.startswith("200 cases, seed 1;")
     assert "%  CREATE" in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stats_count_changes_that_are_some() -> None:
+    counters = counted(Trial(Serial(), RfcV1()), 1, 500)
+    assert counters["the case"]["nent long"] > 0
+    assert {name.rstrip("!") for name in counters["changes"]} <= {change.name for change in Change}
 
 
 def test_stats_count_what_an_engine_cannot_be_given(tmp_path: Path) -> None:

@@ -19,14 +19,16 @@ import pytest
 from fuzz import compiled as made
 from fuzz.supervisor import Workers
 from fuzz.verdicts import ENGINES, WAYS, cases_of, trial_of, verdicts
-from memslots.errors import BadInput, Unfit
+from memslots.errors import BadInput, Missing, Unfit
 
 HOUSE = Path(__file__).parent.parent.parent
 CASES = 2000
 FEW = ("memslots/region.py", "engines/simulated/plain_memslots.py")
 SLOT_SETS = "engines/simulated/plain_memslots.py"
 
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="needs a C compiler: apt-get install gcc libc6-dev"
+)
 
 
 def house_at(folder: Path) -> Path:
@@ -65,6 +67,120 @@ def imported_from(environment: dict[str, str], folder: Path) -> str:
     return ran.stdout.strip()
 
 
+def labelled(compiled: Path, house: Path) -> None:
+    """Say of what is there that it is compiled, as it is, of these sources."""
+    (compiled / made._OF).write_text(f"{made._digest(house)} {made._digest_of_made(compiled)}")
+
+
+@pytest.fixture
+def old(house: Path, tmp_path: Path) -> Path:
+    """A compiled copy of these sources that has been made before."""
+    compiled = tmp_path / "compiled"
+    (compiled / "memslots").mkdir(parents=True)
+    (compiled / "memslots" / "region.so").write_bytes(b"machine code")
+    labelled(compiled, house)
+    assert made.is_fresh(compiled, house)
+    return compiled
+
+
+@pytest.mark.parametrize("harm", ["cut short", "removed", "more"])
+def test_what_was_damaged_is_left_alone(harm: str, old: Path, house: Path) -> None:
+    path = old / "memslots" / "region.so"
+    match harm:
+        case "cut short":
+            path.write_bytes(path.read_bytes()[:-1])
+        case "removed":
+            path.unlink()
+        case "more":
+            (old / "memslots" / "slot.py").write_text("")
+    assert not made.is_fresh(old, house)
+
+
+def test_what_python_keeps_beside_a_module_is_no_damage(old: Path, house: Path) -> None:
+    (old / "memslots" / "__pycache__").mkdir()
+    (old / "memslots" / "__pycache__" / "slot.cpython-311.pyc").write_bytes(b"")
+    assert made.is_fresh(old, house)
+
+
+@pytest.mark.parametrize("step", ["_copy", "_compile"])
+@needs_compiler
+def test_what_cannot_be_made_again_stays(step: str, old: Path, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise made.Uncompiled("no", [])
+
+    monkeypatch.setattr(made, step, fails)
+    with pytest.raises(made.Uncompiled):
+        made.make(old, house, FEW)
+    assert made.is_fresh(old, house)
+    assert [path.name for path in old.parent.iterdir()] == ["compiled"]
+
+
+@needs_compiler
+def test_what_is_known_to_judge_otherwise_does_not_stay(
+    old: Path, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made, "_compile", lambda *_: None)
+    monkeypatch.setattr(made, "_verdicts_in", lambda folder: [f"rfc-v1: {folder}"])
+    with pytest.raises(BadInput, match="judge otherwise than their sources do: rfc-v1"):
+        made.make(old, house, FEW)
+    assert list(old.parent.iterdir()) == []
+
+
+@needs_compiler
+def test_the_new_one_takes_the_place_of_the_old(old: Path, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made, "_compile", lambda *_: None)
+    monkeypatch.setattr(made, "_verdicts_in", lambda _: [])
+    (old.parent / "compiled.making").mkdir()  # of one that was killed
+    made.make(old, house, FEW)
+    assert made.is_fresh(old, house)
+    assert not (old / "memslots" / "region.so").exists()
+    assert [path.name for path in old.parent.iterdir()] == ["compiled"]
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> object:
+    def make() -> None:
+        raise error
+
+    monkeypatch.setattr(made, "make", make)
+    with pytest.raises(SystemExit) as end:
+        made.main()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (PermissionError(13, "Permission denied", "build"), 2, "error: build: Permission denied: expected to make "),
+        (made.Uncompiled("mypyc: a.py:3: error: no", ["a.py:3: error: no"]), 2, "a.py:3: error: no\nerror: mypyc: a"),
+        (BadInput("they judge otherwise"), 2, "error: they judge otherwise\n"),
+    ],
+    ids=["Ctrl-C", "read-only", "compiler", "judged"],
+)
+def test_how_it_fails_is_told_without_a_traceback(
+    error: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ended(monkeypatch, error) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(said)
+    assert captured.err != "" or not said
+    assert "Traceback" not in captured.err
+
+
+def test_a_compiler_may_have_flags_and_a_cache_before_it(
+    old: Path, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "/nowhere/ccache gcc -m64")
+    with pytest.raises(Missing, match="/nowhere/ccache is not here: apt-get install gcc"):
+        made.make(old, house, FEW)
+    assert made.is_fresh(old, house)
+
+
 @needs_compiler
 def test_what_is_compiled_is_what_workers_import_until_an_edit(tmp_path: Path) -> None:
     house, compiled = house_at(tmp_path / "house"), tmp_path / "compiled"
@@ -85,7 +201,7 @@ def test_what_is_compiled_is_what_workers_import_until_an_edit(tmp_path: Path) -
 
 @pytest.mark.parametrize("room", ["memslots", "engines", "oracles", "reducers", "reports", "fuzz"])
 def test_an_edit_in_any_room_switches_it_off(room: str, house: Path, tmp_path: Path) -> None:
-    (tmp_path / "sources.sha256").write_text(made._digest(house))
+    labelled(tmp_path, house)
     assert made.is_fresh(tmp_path, house)
     new = house / room / "new.py"
     new.write_text("")
@@ -154,8 +270,9 @@ def test_what_does_not_compile_is_told_with_its_line(tmp_path: Path) -> None:
     path = house / SLOT_SETS
     path.write_text(f"{path.read_text()}\nWRONG: int = 'text'\n")
     line = len(path.read_text().splitlines())
-    with pytest.raises(BadInput, match=rf"(?s)mypyc ended with 1:.*{SLOT_SETS}:{line}: error: Incompatible types"):
+    with pytest.raises(made.Uncompiled, match=rf"mypyc: {SLOT_SETS}:{line}: error: Incompatible types") as failure:
         made.make(compiled, house, FEW)
+    assert any(line.startswith("Found 1 error") or "error:" in line for line in failure.value.lines)
     assert [path.name for path in tmp_path.iterdir()] == ["house"]
 
 
@@ -164,7 +281,7 @@ def test_nothing_compiled_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_compiled_for_another_python_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sources.sha256").write_text(made._digest(HOUSE))
+    labelled(tmp_path, HOUSE)
     assert made.is_fresh(tmp_path)
     monkeypatch.setattr(sys, "version", "3.99")
     assert not made.is_fresh(tmp_path)
@@ -172,7 +289,7 @@ def test_what_was_compiled_for_another_python_is_left_alone(tmp_path: Path, monk
 
 def test_an_unfinished_one_is_left_alone(tmp_path: Path) -> None:
     assert not made.is_fresh(tmp_path)
-    (tmp_path / "sources.sha256").write_bytes(b"\xff")
+    (tmp_path / made._OF).write_bytes(b"\xff")
     assert not made.is_fresh(tmp_path)
 
 
@@ -180,13 +297,13 @@ def test_without_a_compiler_a_line_says_what_to_do(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "fuzz.compiled"],
         cwd=tmp_path,
-        env={**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(HOUSE)},
+        env={**os.environ, "PATH": str(tmp_path), "PYTHONPATH": str(HOUSE), "CC": ""},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (3, "")
-    assert ran.stderr == "error: no C compiler: apt-get install gcc libc6-dev\n"
+    assert ran.stderr == "error: cc is not here: apt-get install gcc libc6-dev\n"
 
 
 def test_verdicts_tell_ways_and_cases_apart() -> None:

@@ -285,3 +285,20 @@ def test_the_reports_in_docs_are_what_the_command_writes(form: str, tmp_path: Pa
 def _without_versions(path: Path) -> str:
     """The file but for what differs from one machine to the next."""
     return re.sub(r"sameslots \S+, (commit [^,]+, )?Python \S+", "", path.read_text("utf-8"))
+
+
+def test_of_a_tree_it_says_what_was_compiled_and_its_subject_no_folder(
+    fake_tree: Callable[..., Path], tmp_path: Path, sameslots: Sameslots
+) -> None:
+    naive, alone = fake_tree("NAIVE"), fake_tree("NO_LIST", "OVERLAP_OFF_BY_ONE")
+    (tmp_path / "grow.slots").write_text(GROW)
+    said = sameslots("report", tmp_path / "grow.slots", "--engine", f"tree:{naive}").stdout
+    assert said.startswith(f"Subject: KVM: tree:{naive.name} ")
+    assert f"{naive} (Linux 6.1.0-fake)" in " ".join(said.split())
+    assert "the memslot code of a tree of Linux" in " ".join(said.split())
+    assert "simulated)" not in said.replace("serial (simulated)", "")
+    assert "no C program: expected a kernel that has the list ioctl" in " ".join(said.split())
+    touching = "given slot=0 gpa=0x0 size=0x10000 hva=0x0\napply slot=1 gpa=0xf000 size=0x1000 hva=0x0\n"
+    (tmp_path / "touching.slots").write_text(f"slots 1\n{touching}")
+    said = sameslots("report", tmp_path / "touching.slots", "--engine", f"tree-serial:{alone}").stdout
+    assert "a C program of it: sameslots reproduce --ioctl serial" in " ".join(said.split())

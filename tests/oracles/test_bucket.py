@@ -10,9 +10,12 @@ import pytest
 from engines.simulated.engines import RfcV1, Serial
 from fuzz.trial import Trial
 from memslots.case import Case
+from memslots.outcome import Change, Event, Outcome
 from memslots.region import Region
 from memslots.textreader import parse_case, read_case
 from memslots.uapi import KVM_MEM_LOG_DIRTY_PAGES, TASK_SIZE_MAX
+from oracles.bucket import parting_event
+from oracles.mismatch import Mismatch
 
 CORPUS = Path(__file__).parent.parent.parent / "corpus"
 TRIAL = Trial(Serial(), RfcV1())
@@ -235,3 +238,14 @@ def test_other_ids_addresses_and_neighbours_keep_the_bucket(name: str) -> None:
         for change in rng.sample([renamed, shifted, crowded], rng.randint(1, 3)):
             variant = change(variant, rng)
         assert first in buckets(variant), variant
+
+
+def test_each_kind_of_damage_has_the_event_that_tells_of_it() -> None:
+    first, second = (
+        Event("damage", "", 0, change, detail)
+        for change, detail in ((Change.CREATE, "early-free: kfree"), (Change.DELETE, "stale-look-up: last_used_slot"))
+    )
+    refused = Event("refuse", "", 0, Change.MOVE)
+    outcome = Outcome("returned", (), (), damage=("early-free", "stale-look-up"), mishaps=(refused, first, second))
+    for kind, event in (("early-free", first), ("stale-look-up", second)):
+        assert parting_event(Mismatch("balance", kind, {}), outcome, outcome) == event

@@ -14,8 +14,8 @@ from memslots.textreader import parse_case, read_case
 from oracles.policy import Policy
 from reports.leftovers import leftovers, lost_objects
 from reports.narrative import PARTING, Told, narrative
-from reports.news import news
-from reports.steps import steps_of
+from reports.news import gfns, news
+from reports.steps import object_words, steps_of
 
 HOUSE = Path(__file__).parent.parent.parent
 RECORDS = sorted((HOUSE / "corpus" / "mismatches").glob("*.slots"))
@@ -207,3 +207,19 @@ def test_the_step_is_marked_where_readers_meet_another_invalid_window() -> None:
     )
     marked = [step for step in story(merge) if PARTING in step]
     assert [step.partition(":")[0] for step in marked] == ["2. P1, entry 1, DELETE"]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("free slot 0:3@0x10+0x8", "free slot 3 (0x10..0x17)"),
+        ("stale-look-up: last_used_slot is not in the set", "stale-look-up: last_used_slot is not in the set"),
+        ("0:0@0x0+0x0", "slot 0 (no gfn)"),
+    ],
+)
+def test_objects_are_told_in_words_and_nothing_else_is_touched(told: str, words: str) -> None:
+    assert object_words(told) == words
+
+
+def test_a_range_is_its_first_gfn_and_its_last() -> None:
+    assert [gfns(16, n) for n in (0, 1, 2)] == ["no gfn", "0x10", "0x10..0x11"]

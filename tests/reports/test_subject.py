@@ -32,6 +32,7 @@ def test_the_worst_comes_first_whatever_the_order() -> None:
         ("crashed", "bug", "hits a BUG"),
         ("crashed", "null-dereference", "dereferences NULL"),
         ("crashed", "use-after-free", "dies of a use after free"),
+        ("crashed", "unresolved-helper", "calls what the shim does not have"),
     ],
 )
 def test_a_call_that_does_not_return_says_how_it_ended(ended: str, kind: str | None, words: str) -> None:
@@ -40,6 +41,13 @@ def test_a_call_that_does_not_return_says_how_it_ended(ended: str, kind: str | N
 
 def test_a_finding_that_nobody_has_words_for_is_named() -> None:
     assert subject("fairness odd") == "KVM: rfc-v1 fails fairness odd (P2, CREATE)"
+
+
+def test_of_a_tree_the_name_says_enough() -> None:
+    assert (
+        subject("balance leaked", who="tree:/home/me/build/trees/linux")
+        == "KVM: tree:linux leaks an object (P2, CREATE)"
+    )
 
 
 def test_it_fits_behind_the_word_subject() -> None:

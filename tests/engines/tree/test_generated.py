@@ -14,7 +14,7 @@ from engines.tree.tools import Tools, Unbuildable
 from memslots.errors import Missing
 from tests.engines.tree.test_source import plain_tree
 
-NO_TOOLS = Tools("cc", "ld", "nm", "objcopy", "objdump", "addr2line", "cc 1.0")
+NO_TOOLS = Tools(("cc",), "ld", "nm", "objcopy", "objdump", "addr2line", "cc 1.0")
 KCONFIG = """
 config 64BIT
 	bool "64 bit"

@@ -14,6 +14,7 @@ from engines.tree.objects import Unit
 from engines.tree.reach import Graph
 from engines.tree.services import may_be_silent
 from engines.tree.sites import write_sites
+from engines.tree.source_lines import SourceLines
 from engines.tree.tools import Tools, Unbuildable, tools
 
 INSIDE = """
@@ -84,7 +85,7 @@ def compiled(folder: Path, programs: Tools, inside: str, *flags: str) -> list[Un
     ):
         source = folder / f"{name}.c"
         source.write_text(text)
-        command = [programs.cc, "-O2", "-fPIC", *more, "-c", str(source), "-o", str(folder / f"{name}.o")]
+        command = [*programs.cc, "-O2", "-fPIC", *more, "-c", str(source), "-o", str(folder / f"{name}.o")]
         subprocess.run(command, check=True)
         units.append(Unit(source, folder / f"{name}.o", [], name in ("inside", "sets")))
     return units
@@ -155,7 +156,7 @@ def test_no_name_of_the_kernels_meets_one_of_libcs(library: tuple[Path, Linked],
 def test_what_cannot_be_linked_is_told_with_its_name(tmp_path: Path, programs: Tools) -> None:
     units = compiled(tmp_path, programs, INSIDE)
     (tmp_path / "more.c").write_text("int kvm_set_memslot(int n) { return n; }\n")
-    subprocess.run([programs.cc, "-c", "-o", tmp_path / "more.o", tmp_path / "more.c"], check=True)
+    subprocess.run([*programs.cc, "-c", "-o", tmp_path / "more.o", tmp_path / "more.c"], check=True)
     twice = [*units, Unit(tmp_path / "more.c", tmp_path / "more.o", [], True)]
     with pytest.raises(Unbuildable, match="kvm_set_memslot"):
         linked(twice, tmp_path, Options(), programs)
@@ -166,7 +167,7 @@ def test_every_basic_block_has_a_site(tmp_path: Path, programs: Tools) -> None:
     counter = "\nvoid __sanitizer_cov_trace_pc(void) { }\n"
     units = compiled(tmp_path, programs, INSIDE, "-fsanitize-coverage=trace-pc")
     (tmp_path / "counter.c").write_text(counter)
-    subprocess.run([programs.cc, "-fPIC", "-c", "-o", tmp_path / "counter.o", tmp_path / "counter.c"], check=True)
+    subprocess.run([*programs.cc, "-fPIC", "-c", "-o", tmp_path / "counter.o", tmp_path / "counter.c"], check=True)
     units.append(Unit(tmp_path / "counter.c", tmp_path / "counter.o", [], False))
     linked(units, tmp_path, options, programs)
     n = write_sites(tmp_path / LIBRARY, tmp_path, programs)
@@ -190,3 +191,36 @@ def test_hooks_and_notifications_may_be_silent(name: str) -> None:
 @pytest.mark.parametrize("name", ["rb_insert_color", "kmalloc_array", "mutex_lock", "my_debugfs_thing", "kvm_arch"])
 def test_what_does_something_may_not_be_silent(name: str) -> None:
     assert not may_be_silent(name)
+
+
+def test_what_a_header_inlines_is_told_at_the_line_that_uses_it(tmp_path: Path) -> None:
+    folder = tmp_path / "virt" / "kvm"
+    folder.mkdir(parents=True)
+    header, source, made = folder / "inside.h", folder / "main.c", tmp_path / "main.so"
+    header.write_text(
+        "int next(void);\n__attribute__((always_inline)) static inline int twice(void)\n{\n\treturn next() + 1;\n}\n"
+    )
+    source.write_text(
+        '#include "inside.h"\nint used(void)\n{\n\treturn twice();\n}\nint next(void)\n{\n\treturn 2;\n}\n'
+    )
+    programs = tools()
+    subprocess.run(
+        [
+            *programs.cc,
+            "-O1",
+            "-g",
+            "-fno-inline-small-functions",
+            "-fno-inline-functions-called-once",
+            "-fPIC",
+            "-shared",
+            "-o",
+            made,
+            source,
+        ],
+        check=True,
+    )
+    listed = subprocess.run([programs.objdump, "-d", made], capture_output=True, text=True, check=True).stdout
+    body = listed.partition("<used>:\n")[2].partition("\n\n")[0].splitlines()
+    behind = next(i for i, line in enumerate(body) if "call" in line) + 1
+    offset = int(body[behind].partition(":")[0], 16)
+    assert SourceLines(made).of(offset) == "used, virt/kvm/main.c:4"

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from errno import EINVAL
+from errno import EINVAL, ENOTTY
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from engines.simulated.engines import Serial
 from engines.tree.build import Build, built
 from engines.tree.built import Built, built_in
-from engines.tree.engine import TreeSerial
+from engines.tree.engine import TreeSerial, engine_of
 from engines.tree.flags import Options
 from engines.tree.since_build import changes_since
 from engines.tree.source import KVM_MAIN
@@ -70,6 +70,27 @@ def test_arrays_of_x86_as_long_as_a_slot_object_are_none(series: str, tmp_path: 
         model, tree = (engine.apply(case, record=True) for engine in engines)
         assert (tree.leaked, tree.active) == (0, model.active), npages
         assert [event.kind for event in tree.events or () if event.detail == "a slot"] == ["alloc"], npages
+
+
+def test_an_ioctl_that_nobody_knows_is_answered_as_such(copy: Copy, tmp_path: Path) -> None:
+    """Not as one that has done its work."""
+    copy.change(lambda text: text)
+    layout = {"ioctl": "0x4008aeff", "header_size": 8, "entry_size": 64, "nent": [0, 4], "entries": [8, 0]}
+    places = {"slot": [0, 4], "guest_phys_addr": [8, 8], "memory_size": [16, 8], "userspace_addr": [24, 8]}
+    (tmp_path / "layout.json").write_text(json.dumps(layout | places))
+    built(copy.path, tmp_path / "build", Options(), tmp_path / "layout.json")
+    build = built_in(tmp_path / "build")
+    case = Case((Region(0, 0, 0, build.vm.page_size, 1 << 32),), machine=build.vm)
+    assert engine_of("tree:x", build).apply(case).errno == ENOTTY
+
+
+def test_an_open_bracket_is_thought_of_where_only_the_shim_has_errors(copy: Copy, tmp_path: Path) -> None:
+    copy.change(lambda text: text.rstrip().removesuffix("}"))
+    with pytest.raises(Unbuildable, match=r"is a bracket open where kvm_main\.c ends\?"):
+        built(copy.path, tmp_path / "build", Options())
+    copy.change(lambda text: text.replace("kvm_swap_active_memslots(kvm, as_id);", "kvm_swap_active_memslots(kvm", 1))
+    with pytest.raises(Unbuildable, match=r"kvm_main\.c:\d+:\d+: error: (?!.*bracket)"):
+        built(copy.path, tmp_path / "build", Options())
 
 
 def test_x86_refuses_what_lies_above_its_last_gfn(tmp_path: Path) -> None:

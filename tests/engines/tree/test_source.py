@@ -64,8 +64,17 @@ def test_without_gcc_clang_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    assert tools().cc == "clang"
+    assert tools().cc == ("clang",)
     assert tools().clang
+
+
+def test_a_compiler_may_have_flags_and_a_cache_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "env LC_ALL=C gcc -m64")
+    assert tools().cc == ("env", "LC_ALL=C", "gcc", "-m64")
+    assert "gcc" in tools().version
+    monkeypatch.setenv("CC", "gcc '")
+    with pytest.raises(BadInput, match=r"CC=gcc ': No closing quotation: expected a compiler and its flags"):
+        tools()
 
 
 @pytest.mark.parametrize("program", ["gcc", "ld", "nm", "objcopy", "objdump"])
@@ -94,3 +103,13 @@ def test_a_failure_is_told_by_the_lines_that_say_error() -> None:
 def test_a_failure_without_a_word_is_told_by_its_exit_code() -> None:
     with pytest.raises(Unbuildable, match="objcopy: exit code 7"):
         run(["sh", "-c", "exit 7"], "objcopy")
+
+
+@pytest.mark.parametrize("text", ['{"name": "mine"}', "not even JSON", "[]"])
+def test_a_build_json_of_somebody_else_is_not_lost(text: str, tmp_path: Path) -> None:
+    tree, out = plain_tree(tmp_path / "tree"), tmp_path / "out"
+    out.mkdir()
+    (out / "build.json").write_text(text)
+    with pytest.raises(BadInput, match=r"build\.json: is of no build of a tree: expected --out DIR"):
+        built(tree, out, Options())
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("build.json", text)]
