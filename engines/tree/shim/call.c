@@ -195,6 +195,16 @@ static msu32 __attribute__((noinline)) closed(void)
 	return ended;
 }
 
+static void judge_duties(void)
+{
+	int i;
+
+	ms_duties_end();
+	for (i = 0; !answer && i < ms.spaces; i++)
+		ms_duties_of_change(slots + before[i].first, before[i].nslots, slots + at_rest[i].first,
+				    at_rest[i].nslots);
+}
+
 static void conclude(const struct memslot_case *c, struct memslot_result *r)
 {
 	struct ms_leaks leaks;
@@ -210,6 +220,8 @@ static void conclude(const struct memslot_case *c, struct memslot_result *r)
 	r->shape = read_sets();
 	r->incomplete = ms_incomplete();
 	ms.at_rest = 0;
+	if (ms.ended == MEMSLOT_RETURNED && r->refused_given == MEMSLOT_NONE)
+		judge_duties();
 	r->locks = ms_locks_held(ms.ended == MEMSLOT_RETURNED);
 	leaks = ms_find_leaks(ms.ended == MEMSLOT_RETURNED, ms.ended == MEMSLOT_RETURNED);
 	r->leaked_slots = leaks.slots;

@@ -23,9 +23,18 @@ static void note(const char *name, unsigned int change, const void *slot)
 	e->b = s.npages;
 }
 
-int k_ms_hook(const char *name, unsigned int change, const void *slot)
+static const char *const names[] = {
+	[MS_COMMIT] = "commit",
+	[MS_FREE_MEMSLOT] = "free_memslot",
+	[MS_MEMSLOTS_UPDATED] = "memslots_updated",
+	[MS_FLUSH_SHADOW] = "flush_shadow_memslot",
+	[MS_FLUSH_SHADOW_ALL] = "flush_shadow_all",
+};
+
+int k_ms_hook(enum ms_duty duty, unsigned int change, const void *slot)
 {
-	note(name, change, slot);
+	note(names[duty], change, slot);
+	ms_duty_done(duty, slot);
 	return 0;
 }
 

@@ -103,6 +103,16 @@ void ms_vm_fields(const void *p, unsigned long edges[4])
 	edges[3] = (unsigned long)(vm + 1);
 }
 
+const void *ms_notifier_lock(const void *vm)
+{
+	return &((const struct kvm *)vm)->mn_invalidate_lock;
+}
+
+const void *ms_notifier_wait(const void *vm)
+{
+	return &((const struct kvm *)vm)->mn_memslots_update_rcuwait;
+}
+
 int ms_readers_of(const void *p)
 {
 	const struct srcu_struct *srcu = p;
@@ -161,7 +171,7 @@ int kvm_arch_prepare_memory_region(struct kvm *kvm, const struct kvm_memory_slot
 void kvm_arch_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *old,
 				   const struct kvm_memory_slot *new, enum kvm_mr_change change)
 {
-	ms_hook("commit", change, new ?: old);
+	ms_hook(MS_COMMIT, change, new ?: old);
 #ifdef MEMSLOT_X86
 	/* The part of x86's hook that owns memory. The rest is about page tables, of which there are none. */
 	if (change == KVM_MR_MOVE)
@@ -171,7 +181,7 @@ void kvm_arch_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *old,
 
 void kvm_arch_free_memslot(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	ms_hook("free_memslot", 0, slot);
+	ms_hook(MS_FREE_MEMSLOT, 0, slot);
 #ifdef MEMSLOT_X86
 	x86_kvm_arch_free_memslot(kvm, slot);
 #endif
@@ -179,17 +189,17 @@ void kvm_arch_free_memslot(struct kvm *kvm, struct kvm_memory_slot *slot)
 
 void kvm_arch_memslots_updated(struct kvm *kvm, u64 gen)
 {
-	ms_hook("memslots_updated", 0, NULL);
+	ms_hook(MS_MEMSLOTS_UPDATED, 0, NULL);
 }
 
 void kvm_arch_flush_shadow_memslot(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	ms_hook("flush_shadow_memslot", 0, slot);
+	ms_hook(MS_FLUSH_SHADOW, 0, slot);
 }
 
 void kvm_arch_flush_shadow_all(struct kvm *kvm)
 {
-	ms_hook("flush_shadow_all", 0, NULL);
+	ms_hook(MS_FLUSH_SHADOW_ALL, 0, NULL);
 }
 
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type)

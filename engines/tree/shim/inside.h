@@ -34,9 +34,21 @@ struct ms_met {			/* an object that a walk has met */
 	unsigned int where;	/* enum memslot_where */
 };
 
+#define MS_INVALIDS 64	/* so many INVALID slots of a set are looked at */
+
 struct ms_visit {
 	unsigned long objects;	/* how many were met is added */
 	int astray;		/* links lead to what is no slot object, or in circles */
+	int ninvalid;
+	struct memslot_slot invalid[MS_INVALIDS];	/* of a set that gets a stamp */
+};
+
+enum ms_duty {			/* hooks of the architecture */
+	MS_COMMIT,
+	MS_FREE_MEMSLOT,
+	MS_MEMSLOTS_UPDATED,
+	MS_FLUSH_SHADOW,
+	MS_FLUSH_SHADOW_ALL,
 };
 
 /* ---- the kernel side, called by the shim ---- */
@@ -50,6 +62,10 @@ msu64 K(ms_generation)(const void *set);
 msu64 K(ms_pages)(const void *vm);
 int K(ms_which_lock)(const void *vm, const void *lock);	/* enum memslot_locks, or 0 */
 void K(ms_vm_fields)(const void *vm, unsigned long edges[4]);	/* the VM but for its sets: two ranges */
+const void *K(ms_notifier_lock)(const void *vm);	/* mn_invalidate_lock */
+const void *K(ms_notifier_wait)(const void *vm);	/* what waits for mn_active_invalidate_count */
+int K(ms_holds)(const void *set, const struct memslot_slot *s);	/* a slot of this id, at these gfns with this hva */
+unsigned long K(ms_bitmap_bytes)(const void *slot);	/* what its dirty bitmap has to have */
 int K(ms_readers)(const void *vm);	/* whether srcu_read_lock() lacks an unlock */
 int K(ms_readers_of)(const void *srcu);
 int K(ms_of_memslots)(const void *vm, const void *srcu);	/* readers of memslots are under this one */
@@ -69,7 +85,7 @@ extern const struct ms_gfp K(ms_gfp);
 
 /* ---- the shim, called by the kernel side ---- */
 struct ms_block *K(ms_block_at)(const void *start);	/* NULL: no block begins there */
-int K(ms_hook)(const char *name, unsigned int change, const void *slot);
+int K(ms_hook)(enum ms_duty duty, unsigned int change, const void *slot);
 void K(ms_in_hook)(int yes);		/* what is allocated meanwhile is the architecture's */
 int K(ms_prepare_fails)(const void *slot, unsigned int change, msu64 last_gfn, int bounded);
 #endif

@@ -106,11 +106,18 @@ static void waits_for(void *at, void *pc)
 	acquire(at, 0, pc);
 }
 
+int ms_holds_lock(const void *at)
+{
+	return lock_at((void *)at, 1)->held;
+}
+
 static void release(void *at, int spins, void *pc)
 {
 	struct lock *lock = lock_at(at, spins);
 
 	ms_service_closely();
+	if (ms.vm && at == K(ms_notifier_lock)(ms.vm))
+		ms_duty_to_notifiers(0);
 	if (!lock->held) {
 		ms_event(MEMSLOT_EV_UNLOCK_UNHELD, 0, named(lock))->pc = ms_offset((unsigned long)pc);
 		return;
@@ -204,10 +211,16 @@ void k_synchronize_rcu(void) { sleeps("synchronize_rcu", HERE); }
 void k_synchronize_rcu_expedited(void) { sleeps("synchronize_rcu", HERE); }
 int k_init_srcu_struct(void *srcu) { return 0; }
 void k_cleanup_srcu_struct(void *srcu) { }
-void k_finish_rcuwait(void **wait) { *wait = NULL; }
 int k_rcuwait_wake_up(void *wait) { return 0; }
 int k___cond_resched(void) { sleeps("cond_resched", HERE); return 0; }
 void k_ms_might_sleep(void) { ms_may_sleep("might_sleep", HERE); }
+
+void k_finish_rcuwait(void **wait)
+{
+	*wait = NULL;
+	if (ms.vm && wait == K(ms_notifier_wait)(ms.vm))
+		ms_duty_to_notifiers(1);
+}
 
 void k_schedule(void)
 {

@@ -38,7 +38,7 @@ int ms_look_through(unsigned long objects)
 
 static msu64 sum_of(const void *set, msu32 stamp)
 {
-	visit.astray = 0;
+	visit.astray = visit.ninvalid = 0;
 	return patient() ? K(ms_sum)(set, stamp, &visit) : 0;
 }
 
@@ -100,6 +100,7 @@ static void published(int as_id, void *set)
 		ms_rule("published without slots_lock", NULL);
 	if (!(held & MEMSLOT_SLOTS_ARCH_LOCK))
 		ms_rule("published without slots_arch_lock", NULL);
+	ms_duties_of_publication(as_id, set, &visit);
 	if (!in_progress(set))
 		ms_rule("published with a generation not in progress", NULL);
 	e = ms_event(MEMSLOT_EV_PUBLISH, as_id, "");
@@ -171,7 +172,8 @@ void ms_readers_begin(void)
 	int i;
 
 	stamps = 0;
-	visit = (struct ms_visit){ 0, 0 };
+	visit.objects = 0;
+	ms_duties_begin();
 	for (i = 0; i < ms.spaces; i++) {
 		struct space *s = &spaces[i];
 

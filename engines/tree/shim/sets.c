@@ -139,8 +139,11 @@ static u64 sum_below(struct rb_node *node, int idx, u64 sum, int depth, unsigned
 			visit->astray = 1;
 			return mixed(sum, 7);
 		}
-		if (stamp)
+		if (stamp) {
 			block->stamp = stamp;
+			if (slot->flags & KVM_MEMSLOT_INVALID && visit->ninvalid < MS_INVALIDS)
+				ms_describe(slot, &visit->invalid[visit->ninvalid++]);
+		}
 		visit->objects++;
 		sum = sum_below(node->rb_left, idx, sum, depth + 1, stamp, visit);
 		sum = mixed(sum, slot->base_gfn);
@@ -259,6 +262,32 @@ void ms_describe(const void *p, struct memslot_slot *out)
 	out->flags = slot->flags;
 	out->id = slot->id;
 	out->as_id = slot->as_id;
+}
+
+/* Where the chain of its id has gone astray nobody can say: that is told of elsewhere, and counts as yes here. */
+int ms_holds(const void *p, const struct memslot_slot *s)
+{
+	const struct kvm_memslots *set = p;
+	const struct hlist_node *node = set->id_hash[hash_min(s->id, HASH_BITS(set->id_hash))].first;
+	int n;
+
+	for (n = 0; node; node = node->next, n++) {
+		const struct kvm_memory_slot *slot = container_of(node, struct kvm_memory_slot, id_node[set->node_idx]);
+		const struct ms_block *block = ms_block_at(slot);
+
+		if (!block || !block->live || n > KVM_MEM_SLOTS_NUM)
+			return 1;
+		if (slot->id == s->id)
+			return slot->base_gfn == s->base_gfn && slot->npages == s->npages &&
+			       slot->userspace_addr == s->userspace_addr;
+	}
+	return 0;
+}
+
+/* Twice: the second half is for whoever fetches the first. */
+unsigned long ms_bitmap_bytes(const void *slot)
+{
+	return 2 * kvm_dirty_bitmap_bytes((struct kvm_memory_slot *)slot);
 }
 
 const void *ms_bitmap_of(const void *slot)

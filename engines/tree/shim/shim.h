@@ -60,6 +60,7 @@ void ms_stack_begins(void *top);
 void ms_locks_boot(void);		/* what is held now is how every case begins */
 void ms_locks_begin(void);
 msu32 ms_locks_held(int note);
+int ms_holds_lock(const void *at);
 void ms_rule(const char *which, const void *pc);	/* of locking, which is broken here */
 void ms_may_sleep(const char *what, const void *pc);	/* what must not be done under a spinlock */
 
@@ -99,6 +100,14 @@ void ms_put(const void *p, const struct ms_release *how, const void *cache, void
 void ms_user(const void *bytes, size_t n);	/* what user memory holds from ms_user_base() on; zeros follow */
 unsigned long ms_user_base(void);
 int ms_user_open(void);
+
+/* duties.c */
+void ms_duties_begin(void);
+void ms_duties_of_publication(int as_id, const void *set, const struct ms_visit *visit);
+void ms_duty_to_notifiers(int done);
+void ms_duty_done(enum ms_duty duty, const void *slot);
+void ms_duties_of_change(const struct memslot_slot *before, int nbefore, const struct memslot_slot *after, int nafter);
+void ms_duties_end(void);
 
 /* readers.c */
 void ms_look(int closely);

@@ -66,7 +66,10 @@ int ms_copy_set(void *set, int readers_only, struct memslot_slot *out, int room,
 		p = block->live ? K(ms_bitmap_of)(block->start) : NULL;
 		if (p) {
 			bitmap = K(ms_block_at)(p);
-			out[i].where |= bitmap && bitmap->live ? MEMSLOT_HAS_BITMAP : MEMSLOT_HAS_FREED_BITMAP;
+			if (!bitmap || !bitmap->live)
+				out[i].where |= MEMSLOT_HAS_FREED_BITMAP;
+			else if (bitmap->size >= K(ms_bitmap_bytes)(block->start))
+				out[i].where |= MEMSLOT_HAS_BITMAP;
 		}
 	}
 	sort(out, n);
