@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from engines.tree.engine import TreeList, TreeSerial
 from fuzz.choices import drawn_choices
 from fuzz.cli import INTERRUPTED, MISMATCH, NOTHING_NEW, PATH
 from fuzz.difference import Difference, Pair, difference_on, difference_text, smallest_of
+from fuzz.fitted import machines_of
 from fuzz.grammar import case_of
 from fuzz.progress import Progress
 from fuzz.rebuilt import folder_of, rebuilt
@@ -49,7 +50,8 @@ class Comparison:
         """Raises BadInput where their VMs are not alike."""
         if one.machine != other.machine:
             raise BadInput(f"{one.folder} and {other.folder}: their VMs differ: {one.machine}, {other.machine}")
-        self.machine = one.vm
+        # What one of them cannot be given tells nothing of how they differ.
+        self._machines = machines_of(min(one, other, key=lambda build: build.most_gfn))
         self.names: Pair = (str(one.folder), str(other.folder))
         self.pairs: dict[str, tuple[Engine, Engine]] = {
             _SERIAL: (TreeSerial("one", one), TreeSerial("other", other)),
@@ -59,8 +61,7 @@ class Comparison:
 
     def drawn(self, rng: Random) -> Case:
         """The next case."""
-        case = case_of(drawn_choices(rng))
-        return replace(case, machine=replace(self.machine, max_gfn=case.machine.max_gfn))
+        return case_of(drawn_choices(rng), None, self._machines)
 
     def compare(self, case: Case, ioctl: str) -> Difference | None:
         """The fields that differ."""

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Two builds beside one another: alike is told as such, and what is not is told by the smallest case."""
 
+import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+
+from engines.tree.build import RECORD
+from engines.tree.built import built_in
+from fuzz.progress import Progress
+from fuzz.tree_compare import Comparison
 
 Builds = Callable[..., Path]
 Sameslots = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,6 +40,17 @@ def test_two_single_ioctls_that_differ_are_told_apart(sameslots: Sameslots, fake
     assert ran.returncode == 1
     assert "# errno: " in ran.stdout
     assert ran.stdout.count("\ngiven ") + ran.stdout.count("\napply ") == 2
+
+
+def test_what_x86s_own_hook_cannot_be_given_tells_nothing_apart(fake_tree: Builds, tmp_path: Path) -> None:
+    plain = fake_tree()
+    x86 = Path(shutil.copytree(plain, tmp_path / "x86"))
+    (x86 / RECORD).write_text(json.dumps(json.loads((plain / RECORD).read_text()) | {"options": ["x86"]}))
+    for pair in ((plain, x86), (x86, plain)):
+        comparison = Comparison(*map(built_in, pair))
+        most = built_in(x86).most_gfn
+        assert {comparison.drawn(Random(seed)).machine.max_gfn > most for seed in range(100)} == {False}
+        assert comparison.run(Random(1), None, 100, Progress("compare")).difference is None
 
 
 def test_without_a_list_ioctl_in_both_that_is_said(sameslots: Sameslots, fake_tree: Builds) -> None:
