@@ -28,8 +28,9 @@ HOT = (
     *("engines/simulated/*.py", "engines/ideal/*.py", "oracles/*.py"),
     *("fuzz/grammar.py", "fuzz/layout.py", "fuzz/header.py", "fuzz/choices.py", "fuzz/boundaries.py"),
     *("fuzz/profiles.py", "fuzz/trial.py", "fuzz/own_order.py", "fuzz/features.py"),
+    *("reducers/*.py", "fuzz/signature.py"),
 )
-"""What a trial runs through, as patterns of files."""
+"""What a trial and a reduction run through, as patterns of files."""
 _NOT_HOT = ("__init__.py", "rbtree.py", "objects.py", "linked.py")
 """A compiled class would not ask NULL of rbtree what becomes of who looks behind it, and nodes are of its class."""
 _OF = "made-of.sha256"

@@ -14,14 +14,17 @@ from random import Random
 import click
 
 from engines.catalogue import HERE, engine_named
+from fuzz.campaign import buckets_shown
 from fuzz.choices import choices_from_bytes, drawn
 from fuzz.falsified import Falsified
 from fuzz.features import Features
 from fuzz.grammar import case_of
+from fuzz.signature import signature_of
 from fuzz.trial import Trial
 from memslots.case import Case
 from memslots.errors import Unfit
 from oracles.policy import Policy
+from reducers.reduce import reduced
 
 ENGINES = ("rfc-v1", "serial-rfc-v1", "qemu-commit", "ideal")
 WAYS = (
@@ -32,6 +35,7 @@ WAYS = (
 )
 CASES = 2000
 _BYTES = 120
+_REDUCED = 12
 
 
 def trial_of(way: str) -> Trial:
@@ -54,8 +58,12 @@ def cases_of(way: str) -> Iterator[Case]:
 
 
 def verdicts(way: str, cases: int) -> str:
-    """A digest of every verdict on these many cases, all facets of both outcomes and atheris's features included."""
+    """A digest of every verdict on these many cases, all facets of both outcomes and atheris's features included.
+
+    And of the first case of each of the first buckets, reduced.
+    """
     digest = sha256()
+    small: dict[str, str] = {}
     trial = trial_of(way)
     features = Features()
     for case in islice(cases_of(way), cases):
@@ -66,7 +74,17 @@ def verdicts(way: str, cases: int) -> str:
             continue
         met = sorted(features.of(case, verdict.reference, verdict.outcome))
         digest.update(repr((case, verdict, met)).encode())
+        for bucket in {finding.bucket: None for finding in verdict.findings}:
+            if bucket not in small and len(small) < _REDUCED:
+                small[bucket] = _reduced(case, trial, bucket)
+                digest.update(small[bucket].encode())
     return digest.hexdigest()
+
+
+def _reduced(case: Case, trial: Trial, bucket: str) -> str:
+    """What becomes of the case when it is made small, and in how many steps."""
+    problem = reduced(case, lambda smaller: bucket in buckets_shown(trial, smaller))
+    return f"{signature_of(bucket, problem.case)} {problem.case} {problem.calls}"
 
 
 def main() -> None:

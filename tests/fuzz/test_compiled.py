@@ -343,6 +343,7 @@ def all_text(folder: Path) -> str:
         ("oracles/visibility.py", "there.get(slot[1], _NOTHING)[:5] != slot[:5]", "False"),
         ("oracles/policy.py", 'PREFIX = "prefix"', 'PREFIX = "atomic"'),
         ("fuzz/choices.py", 'i : i + CHUNK], "little"', 'i : i + CHUNK], "big"'),
+        ("reducers/rename.py", "for i in count() if", "for i in count(1) if"),
         ("fuzz/features.py", "            met((before, now))\n", ""),
     ],
     ids=lambda word: word[:30],
