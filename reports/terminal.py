@@ -19,6 +19,7 @@ from reports.answers import answers
 from reports.ending import ending_words
 from reports.held_to import Held, answer_words, right_for
 from reports.memory_map import cell_text, folded, rows_of
+from reports.news import gfns
 from reports.readers import HEADING, MEANING, cost_lines
 
 _LEAVES = {Policy.ATOMIC: "the state before it", Policy.PREFIX: "what the reference has at its first refusal"}
@@ -136,7 +137,7 @@ def _map(as_id: int, outcomes: dict[str, Outcome], policy: Policy, held: Held) -
         cells, expected = row.cells[: len(columns)], row.cells[len(columns) :]
         wrong = any(cells[column] != expected[rights.index(right)] for column, right in judged.items())
         table.add_row(
-            f"{row.first:#x}..{row.end - 1:#x}",
+            gfns(row.first, row.end - row.first),
             *[cell_text(cell) for cell in cells],
             style="bold red" if wrong else "",
         )

@@ -22,6 +22,7 @@ struct space {
 
 static struct space spaces[MEMSLOT_SPACES];
 static msu64 flushed[MEMSLOT_SPACES][IDS], committed[MEMSLOT_SPACES][IDS];
+static msu64 flushed_all;
 static msu64 now, began;	/* `now` rises with every publication, and never falls */
 static int awaited;		/* MMU notifiers, since mn_invalidate_lock was taken */
 
@@ -57,7 +58,7 @@ static void judge_invalid(struct space *space, const void *set)
 		const struct invalid *each = &space->invalid[i];
 		const msu64 *at = of(flushed, &each->slot);
 
-		if (at && *at < each->since && !K(ms_holds)(set, &each->slot))
+		if (at && *at < each->since && flushed_all < each->since && !K(ms_holds)(set, &each->slot))
 			rule_of("no kvm_arch_flush_shadow_memslot", &each->slot);
 	}
 }
@@ -71,7 +72,8 @@ static void keep_invalid(struct space *space, const struct ms_visit *visit)
 		before[i] = space->invalid[i];
 	space->ninvalid = visit->ninvalid;
 	for (i = 0; i < visit->ninvalid; i++) {
-		space->invalid[i] = (struct invalid){ visit->invalid[i], now };
+		/* Of one that there was no room for before nobody knows since when. */
+		space->invalid[i] = (struct invalid){ visit->invalid[i], nbefore == MS_INVALIDS ? 0 : now };
 		for (j = 0; j < nbefore; j++)
 			if (before[j].slot.id == visit->invalid[i].id)
 				space->invalid[i].since = before[j].since;
@@ -109,7 +111,9 @@ void ms_duty_done(enum ms_duty duty, const void *slot)
 	if (duty == MS_MEMSLOTS_UPDATED)
 		for (i = 0; i < ms.spaces; i++)
 			spaces[i].not_updated = 0;
-	if (!slot || !K(ms_block_at)(slot))
+	if (duty == MS_FLUSH_SHADOW_ALL)
+		flushed_all = now;
+	if (!slot)
 		return;
 	K(ms_describe)(slot, &s);
 	at = duty == MS_FLUSH_SHADOW ? of(flushed, &s) : duty == MS_COMMIT ? of(committed, &s) : NULL;

@@ -319,6 +319,20 @@ PLANTED = (
 )
 
 NO_MISTAKES = (
+    Planted(
+        "all page tables are flushed",
+        "kvm_invalidate_memslot",
+        r"kvm_arch_flush_shadow_memslot\([^;]*;",
+        "kvm_arch_flush_shadow_all(kvm);",
+        "",
+    ),
+    Planted(
+        "the hook gets a copy",
+        "kvm_invalidate_memslot",
+        r"kvm_arch_flush_shadow_memslot\([^;]*;",
+        "{ struct kvm_memory_slot copy = *old; kvm_arch_flush_shadow_memslot(kvm, &copy); }",
+        "",
+    ),
     Planted("kvfree takes all", COMMIT, r"kfree\(old\);", "kvfree(old);", ""),
     under_spinlock("if (mutex_trylock(&kvm->irq_lock)) mutex_unlock(&kvm->irq_lock);", "nothing"),
 )
