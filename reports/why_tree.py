@@ -8,6 +8,7 @@ have shown, and the request that the reference refuses.
 from memslots.outcome import Change, Event, Outcome
 from oracles.mismatch import Mismatch
 
+_BREAKS, _LEAKED = "breaks a rule: ", "leaked: "
 _HARMED = "harms memory or its readers"
 _SEEN = {
     "warn": "The code fires a WARN: {detail}.",
@@ -58,6 +59,8 @@ _CHANGES = {change: f"a {change.name}" for change in Change} | {
 
 def why_of_tree(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> str:
     """One sentence. `parting` is the event of the bucket, `outcome` the tree's."""
+    if parting is not None and parting.kind == "warn" and parting.detail.startswith(_BREAKS):
+        return f"The code {parting.detail}."
     if parting is not None and parting.detail and parting.kind in _SEEN:
         return _SEEN[parting.kind].format(detail=parting.detail)
     if parting is not None and parting.kind == "hung":
@@ -68,7 +71,12 @@ def why_of_tree(mismatch: Mismatch, parting: Event | None, outcome: Outcome) -> 
 def _does(mismatch: Mismatch, outcome: Outcome) -> str:
     told = _PUBLISHED if mismatch.oracle == "visibility" else _LEFT
     if mismatch.what in told:
-        logged = [event.detail for event in outcome.mishaps or () if event.kind == "log"]
+        # Of what is left behind, that which is spoken of.
+        logged = [
+            event.detail
+            for event in outcome.mishaps or ()
+            if event.kind == "log" and event.detail.startswith(_LEAKED) == (mismatch.what == "leaked")
+        ]
         detail = f" ({logged[0]})" if logged and mismatch.oracle != "visibility" else ""
         return f"The call {told[mismatch.what]}{detail}"
     if mismatch.oracle == "balance":

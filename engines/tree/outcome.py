@@ -53,6 +53,9 @@ _DAMAGE = {
 _READERS_NOT_AWAITED, _CHANGED_IN_PLACE = "readers-not-awaited", "changed-in-place"
 DAMAGE_KINDS = (*_DAMAGE.values(), _READERS_NOT_AWAITED, _CHANGED_IN_PLACE)
 """What `damage` of an outcome can hold."""
+LEAKED = "leaked: "
+BREAKS = "breaks a rule: "
+"""How the detail of a `warn` begins that the code does not fire: the shim sees what lockdep would, or nobody."""
 _FAULT_KINDS = tuple(FAULT_KINDS)
 _WARNS = frozenset((Kind.WARN, Kind.UNLOCK_UNHELD, Kind.RULE, Kind.UNDEFINED))
 _ENDINGS = {
@@ -293,14 +296,16 @@ def _event(each: Record, entry: int, change: Change, kind: str | None, place: Pl
         case Kind.HELD:
             return event("lock", each.text)
         case Kind.LEAK:
-            return event("log", f"leaked: {_object(each)}")
+            return event("log", f"{LEAKED}{_object(each)}")
         case Kind.SHAPE:
             which = "active" if each.a else "inactive"
             return event("log", f"{which} set: {Shape(each.what).name or each.what}{_slot_words(each)}".lower())
         case Kind.UNLOCK_UNHELD:
             return event("warn", _at(f"{each.text} released, and nobody holds it", each, place))
-        case Kind.WARN | Kind.UNDEFINED | Kind.RULE:
+        case Kind.WARN | Kind.UNDEFINED:
             return event("warn", _at(each.text, each, place))
+        case Kind.RULE:
+            return event("warn", _at(f"{BREAKS}{each.text}", each, place))
         case Kind.DEADLOCK:
             return event("hung", _at(each.text, each, place))
         case Kind.BUG | Kind.OOPS | Kind.LOOP | Kind.UNRESOLVED:
